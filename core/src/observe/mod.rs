@@ -1,0 +1,52 @@
+//! What a response tells: tokens as they stream by, and the usage the engine reports.
+
+/// How the response body has to be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Body {
+    /// `text/event-stream`: server-sent events.
+    Sse,
+    /// `application/json`: one object.
+    Json,
+    /// Anything else; nothing is read from it.
+    #[default]
+    Opaque,
+}
+
+impl Body {
+    /// Chooses by the `content-type` header; parameters and case do not matter.
+    #[must_use]
+    pub fn from_content_type(value: &[u8]) -> Self {
+        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        let media = value.get(..end).unwrap_or_default().trim_ascii();
+        if media.eq_ignore_ascii_case(b"text/event-stream") {
+            Self::Sse
+        } else if media.eq_ignore_ascii_case(b"application/json") {
+            Self::Json
+        } else {
+            Self::Opaque
+        }
+    }
+}
+
+/// What one piece of a response body told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// Events that carried output (text, reasoning, tool calls) and ended in this piece. Engines may put several tokens
+    /// in one event, so this is a lower bound; 0 for bodies that are not streamed.
+    pub tokens: u32,
+    /// The usage report that ended in this piece; the last one if there are several.
+    pub usage: Option<Usage>,
+    /// The response is whole: `[DONE]` for a stream, the end of the object for JSON.
+    pub done: bool,
+}
+
+/// Token counts as the engine reports them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    /// Tokens of the prompt, cached ones included.
+    pub prompt_tokens: u32,
+    /// Tokens generated.
+    pub completion_tokens: u32,
+    /// Prompt tokens that came from the prefix cache; none if the engine does not say.
+    pub cached_tokens: Option<u32>,
+}
