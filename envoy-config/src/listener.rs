@@ -1,0 +1,123 @@
+//! Where clients connect: connection manager, the one route, the filter chain, the access log.
+
+use serde_json::{Value, json};
+
+use crate::cluster::{PICK_HEADER, socket_address};
+use crate::options::{AccessLog, Options, Policy};
+use crate::wasm;
+
+/// Largest prompt, in bytes, that Envoy keeps so that it can be sent again to another host.
+const BODY_BUFFER_BYTES: u64 = 8 << 20;
+
+pub(crate) fn ingress(options: &Options) -> Value {
+    json!({
+        "name": "ingress",
+        "address": socket_address(options.listen),
+        "per_connection_buffer_limit_bytes": 1_048_576,
+        "filter_chains": [{
+            "filters": [{
+                "name": "envoy.filters.network.http_connection_manager",
+                "typed_config": connection_manager(options),
+            }],
+        }],
+    })
+}
+
+fn connection_manager(options: &Options) -> Value {
+    let mut manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "ingress",
+        "codec_type": "AUTO",
+        "use_remote_address": true,
+        "internal_address_config": {"unix_sockets": false},
+        "normalize_path": true,
+        "merge_slashes": true,
+        "server_header_transformation": "PASS_THROUGH",
+        "max_request_headers_kb": 60,
+        "common_http_protocol_options": {"max_headers_count": 100, "idle_timeout": "3600s"},
+        "request_headers_timeout": "10s",
+        "stream_idle_timeout": "300s",
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1024,
+            "initial_stream_window_size": 1_048_576,
+            "initial_connection_window_size": 16_777_216,
+        },
+        "route_config": {"name": "ingress", "virtual_hosts": [{
+            "name": "engines",
+            "domains": ["*"],
+            "request_body_buffer_limit": BODY_BUFFER_BYTES,
+            "routes": [{"match": {"prefix": "/"}, "route": route()}],
+        }]},
+        "http_filters": filters(options),
+    });
+    if let AccessLog::File(path) = &options.access_log {
+        manager["access_log"] = json!([access_log(path)]);
+    }
+    manager
+}
+
+fn route() -> Value {
+    json!({
+        "cluster": "pool",
+        "timeout": "0s",
+        "retry_policy": {
+            "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
+            "retriable_status_codes": [503],
+            "num_retries": 2,
+            "retry_host_predicate": [{
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"},
+            }],
+            "host_selection_retry_max_attempts": 5,
+        },
+    })
+}
+
+fn filters(options: &Options) -> Value {
+    let router = json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    });
+    match (options.policy, &options.hot_swap) {
+        (Policy::RoundRobin | Policy::LeastRequest, _) => json!([router]),
+        (Policy::Plimsoll, None) => {
+            json!([{"name": wasm::FILTER, "typed_config": wasm::filter(options)}, router])
+        }
+        (Policy::Plimsoll, Some(path)) => json!([{
+            "name": wasm::FILTER,
+            "config_discovery": {
+                "config_source": {
+                    "path_config_source": {"path": path},
+                    "resource_api_version": "V3",
+                },
+                "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
+            },
+        }, router]),
+    }
+}
+
+fn access_log(path: &std::path::Path) -> Value {
+    json!({
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+            "path": path,
+            "log_format": {"json_format": {
+                "time": "%START_TIME%",
+                "method": "%REQ(:METHOD)%",
+                "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
+                "status": "%RESPONSE_CODE%",
+                "flags": "%RESPONSE_FLAGS%",
+                "details": "%RESPONSE_CODE_DETAILS%",
+                "request_bytes": "%BYTES_RECEIVED%",
+                "response_bytes": "%BYTES_SENT%",
+                "duration_ms": "%DURATION%",
+                "first_byte_ms": "%RESPONSE_DURATION%",
+                "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+                "picked": format!("%REQ({PICK_HEADER})%"),
+                "host": "%UPSTREAM_HOST%",
+                "request_id": "%REQ(X-REQUEST-ID)%",
+            }},
+        },
+    })
+}

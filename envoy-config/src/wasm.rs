@@ -1,0 +1,49 @@
+//! The module's two roles: the HTTP filter on every worker, and the collector singleton.
+
+use serde_json::{Value, json};
+
+use crate::options::Options;
+
+/// Name of the filter; its `root_id` too.
+pub(crate) const FILTER: &str = "plimsoll";
+const COLLECTOR: &str = "plimsoll_collector";
+
+/// The HTTP filter, a `Wasm` message with its type.
+pub(crate) fn filter(options: &Options) -> Value {
+    let mut config = plugin(options, FILTER);
+    config["failure_policy"] = json!("FAIL_RELOAD");
+    config["reload_config"] = json!({"backoff": {"base_interval": "1s"}});
+    config["allow_on_headers_stop_iteration"] = json!(true);
+    json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
+        "config": config,
+    })
+}
+
+/// The collector, a bootstrap extension that runs once in the process.
+pub(crate) fn collector(options: &Options) -> Value {
+    json!({
+        "name": "envoy.bootstrap.wasm",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.wasm.v3.WasmService",
+            "singleton": true,
+            "config": plugin(options, COLLECTOR),
+        },
+    })
+}
+
+fn plugin(options: &Options, root_id: &str) -> Value {
+    json!({
+        "name": root_id,
+        "root_id": root_id,
+        "configuration": {
+            "@type": "type.googleapis.com/google.protobuf.StringValue",
+            "value": options.configuration,
+        },
+        "vm_config": {
+            "vm_id": "plimsoll",
+            "runtime": "envoy.wasm.runtime.v8",
+            "code": {"local": {"filename": options.module}},
+        },
+    })
+}
