@@ -41,6 +41,7 @@ pub mod explain;
 pub mod fixed;
 pub mod fleet;
 pub mod hash;
+mod json;
 pub mod host;
 pub mod inflight;
 pub mod learn;

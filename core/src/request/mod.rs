@@ -3,7 +3,12 @@
 //! Inputs: the path of the request and the body in arbitrary pieces. Output: [`Facts`]; with what the headers say
 //! (tenant, session) they make a [`Request`], the only form in which the router sees one.
 
+mod prompt;
+mod scan;
+
 pub use crate::hash::key;
+pub use prompt::MAX_BLOCKS;
+pub use scan::Scanner;
 
 /// Which OpenAI-style endpoint a request is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
