@@ -88,6 +88,8 @@ pub struct Launch<'a> {
     pub log_level: &'a str,
     /// Where the log goes: `None` keeps it in the instance's directory.
     pub log: Option<Stdio>,
+    /// [`Guard::spawn_shared`] instead of [`Guard::spawn`].
+    pub shared_group: bool,
 }
 
 /// A running Envoy with a private directory for its configuration, socket and log.
@@ -124,6 +126,7 @@ impl Envoy {
             concurrency,
             log_level,
             log,
+            shared_group,
         } = launch;
         let config = directory.path().join("envoy.json");
         fs::write(&config, render(&options))?;
@@ -134,20 +137,24 @@ impl Envoy {
             Some(stdio) => stdio,
             None => File::create(directory.path().join("envoy.log"))?.into(),
         };
-        let guard = Guard::spawn(
-            Command::new(binary.path())
-                // No shared memory with, and no hot restart of, another Envoy on this machine.
-                .arg("--disable-hot-restart")
-                .arg("--config-path")
-                .arg(&config)
-                .args(["--concurrency", &concurrency.to_string()])
-                .args(["--log-level", log_level])
-                // Streams that run at the end get this long; the guard kills after its own grace.
-                .args(["--drain-time-s", "2"])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(log),
-        )?;
+        let mut command = Command::new(binary.path());
+        command
+            // No shared memory with, and no hot restart of, another Envoy on this machine.
+            .arg("--disable-hot-restart")
+            .arg("--config-path")
+            .arg(&config)
+            .args(["--concurrency", &concurrency.to_string()])
+            .args(["--log-level", log_level])
+            // Streams that run at the end get this long; the guard kills after its own grace.
+            .args(["--drain-time-s", "2"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log);
+        let guard = if shared_group {
+            Guard::spawn_shared(&mut command)?
+        } else {
+            Guard::spawn(&mut command)?
+        };
         let admin = AdminClient::new(&options.admin);
         Ok(Self {
             guard,

@@ -4,11 +4,12 @@ use std::ffi::OsStr;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt as _;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// How often a condition is looked at while waiting for it.
 const LOOK: Duration = Duration::from_millis(10);
@@ -18,27 +19,48 @@ const LOOK: Duration = Duration::from_millis(10);
 pub struct Guard {
     name: String,
     child: Child,
-    grace: Duration,
+    group: Group,
 }
 
+#[derive(Clone, Copy, Debug)]
+enum Group {
+    Own,
+    Shared,
+}
+
+/// How long a dropped guard lets its process end by itself.
+const GRACE: Duration = Duration::from_secs(5);
+
 impl Guard {
-    /// Starts `command` in a process group of its own, so that a Ctrl-C in the terminal reaches
-    /// only the parent, which then stops its children in order.
+    /// Starts `command` in a process group of its own: a Ctrl-C in the terminal reaches only the
+    /// parent, which then stops its children in order, with all that they have started.
     ///
     /// # Errors
     ///
     /// When the program cannot be started.
     pub fn spawn(command: &mut Command) -> io::Result<Self> {
-        let name = command.get_program();
-        let name = std::path::Path::new(name)
+        Self::start(command.process_group(0), Group::Own)
+    }
+
+    /// Starts `command` in the caller's process group: for tests, whose process may be ended with
+    /// its whole group before any guard is dropped.
+    ///
+    /// # Errors
+    ///
+    /// When the program cannot be started.
+    pub fn spawn_shared(command: &mut Command) -> io::Result<Self> {
+        Self::start(command, Group::Shared)
+    }
+
+    fn start(command: &mut Command, group: Group) -> io::Result<Self> {
+        let name = Path::new(command.get_program())
             .file_name()
             .unwrap_or_else(|| OsStr::new("child"));
         let name = name.to_string_lossy().into_owned();
-        let child = command.process_group(0).spawn()?;
         Ok(Self {
             name,
-            child,
-            grace: Duration::from_secs(5),
+            child: command.spawn()?,
+            group,
         })
     }
 
@@ -70,24 +92,30 @@ impl Guard {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
-        // The child has not been waited for, so its id cannot have been given to another process.
-        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
-            kill_process(pid, Signal::TERM)?;
+        self.signal(Signal::TERM)?;
+        if let Some(status) = wait_for(grace, || self.child.try_wait().transpose()) {
+            return status;
         }
-        let ended = wait_for(grace, || self.child.try_wait().transpose());
-        match ended {
-            Some(status) => status,
-            None => {
-                self.child.kill()?;
-                self.child.wait()
-            }
+        self.signal(Signal::KILL)?;
+        self.child.wait()
+    }
+
+    /// The child has not been waited for, so its id belongs to it still.
+    fn signal(&self, signal: Signal) -> io::Result<()> {
+        let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else {
+            return Ok(());
+        };
+        match self.group {
+            Group::Own => kill_process_group(pid, signal)?,
+            Group::Shared => kill_process(pid, signal)?,
         }
+        Ok(())
     }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Err(error) = self.stop(self.grace) {
+        if let Err(error) = self.stop(GRACE) {
             eprintln!("cannot stop {} ({}): {error}", self.name, self.child.id());
         }
     }

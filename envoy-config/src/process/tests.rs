@@ -1,3 +1,6 @@
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
 use super::*;
 
 fn shell(script: &str) -> Guard {
@@ -5,7 +8,7 @@ fn shell(script: &str) -> Guard {
 }
 
 fn alive(pid: u32) -> bool {
-    std::path::Path::new(&format!("/proc/{pid}")).exists()
+    Path::new(&format!("/proc/{pid}")).exists()
 }
 
 #[test]
@@ -18,7 +21,17 @@ fn stops_a_process_that_listens_to_sigterm() {
 
 #[test]
 fn kills_a_process_that_ignores_sigterm() {
-    let mut guard = shell("trap '' TERM; echo ready; while :; do sleep 0.05; done");
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.05; done";
+    let mut guard = Guard::spawn(
+        Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped()),
+    )
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(guard.child().stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     guard.stop(Duration::from_millis(50)).unwrap();
     assert!(!alive(guard.id()));
 }
@@ -41,4 +54,27 @@ fn free_addresses_can_be_bound() {
     let address = free_address().unwrap();
     assert!(address.ip().is_loopback());
     TcpListener::bind(address).unwrap();
+}
+
+#[test]
+fn a_group_is_stopped_as_a_whole() {
+    let script = "sleep 600 & echo $!; wait";
+    let mut guard = Guard::spawn(
+        Command::new("sh")
+            .args(["-c", script])
+            .stdout(Stdio::piped()),
+    )
+    .unwrap();
+    let mut line = String::new();
+    BufReader::new(guard.child().stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    let grandchild: u32 = line.trim().parse().unwrap();
+    guard.stop(Duration::from_secs(5)).unwrap();
+    // Whoever adopted the grandchild may take a moment to collect it; a zombie has no command line.
+    let gone = || {
+        let command = std::fs::read(format!("/proc/{grandchild}/cmdline")).unwrap_or_default();
+        command.is_empty().then_some(())
+    };
+    assert!(wait_for(Duration::from_secs(5), gone).is_some());
 }
