@@ -2,7 +2,9 @@
 //!
 //! One engine model ([`engine`]) is driven two ways: over HTTP in real time ([`server`], with [`load`] as its client),
 //! and by a discrete-event loop (`fleet`) that compares routing policies in a fraction of the time. Workloads come
-//! from real traces or generators (`trace`).
+//! from real traces or generators ([`trace`]).
 
 pub mod engine;
+pub mod random;
 pub mod server;
+pub mod trace;

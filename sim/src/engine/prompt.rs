@@ -25,7 +25,8 @@ pub const fn mix(value: u64) -> u64 {
 /// Extends a chain hash by one value.
 #[must_use]
 pub const fn chain(hash: u64, value: u64) -> u64 {
-    mix(hash.rotate_left(23) ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15))
+    let hash = hash.rotate_left(23).wrapping_add(0x5851_F42D_4C95_7F2D);
+    mix(hash ^ value.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
 /// Builds a [`Prompt`] from text that arrives in pieces; where one message ends and the next begins does not matter.

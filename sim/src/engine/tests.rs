@@ -161,37 +161,27 @@ fn every_job_ends_once_and_blocks_are_conserved() {
 /// The pool against a list that keeps every block's last use.
 #[test]
 fn cache_hits_equal_those_of_a_naive_model() {
-    struct Naive {
-        capacity: usize,
-        /// Cached hashes, least recently released first.
-        order: Vec<u64>,
-    }
+    /// Unreferenced blocks in the order in which they were released; `None` holds nothing findable.
+    struct Naive(Vec<Option<u64>>);
     impl Naive {
         fn run(&mut self, blocks: &[u64]) -> usize {
             let hits = blocks
                 .iter()
-                .take_while(|&hash| self.order.contains(hash))
+                .take_while(|&&hash| self.0.contains(&Some(hash)))
                 .count();
-            self.order.retain(|hash| !blocks[..hits].contains(hash));
-            let keep = self.capacity - blocks.len();
-            while self.order.len() > keep {
-                self.order.remove(0);
+            self.0
+                .retain(|cached| !cached.is_some_and(|hash| blocks[..hits].contains(&hash)));
+            let mut held: Vec<Option<u64>> =
+                blocks[..hits].iter().map(|&hash| Some(hash)).collect();
+            for &hash in &blocks[hits..] {
+                self.0.remove(0);
+                held.push(Some(hash).filter(|_| !self.0.contains(&Some(hash))));
             }
-            // A later block of the prompt that was cached behind a gap is evicted or stays: it is not this copy.
-            let fresh: Vec<u64> = blocks
-                .iter()
-                .rev()
-                .copied()
-                .filter(|hash| !self.order.contains(hash))
-                .collect();
-            self.order.extend(fresh);
+            self.0.extend(held.into_iter().rev());
             hits
         }
     }
-    let mut naive = Naive {
-        capacity: 40,
-        order: Vec::new(),
-    };
+    let mut naive = Naive(vec![None; 40]);
     let mut pool = BlockPool::new(40);
     let mut random = 5;
     for _ in 0..5000 {
