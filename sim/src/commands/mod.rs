@@ -1,6 +1,8 @@
 //! The command line.
 
 mod engines;
+mod load;
+mod workload;
 
 use clap::{Parser, Subcommand};
 
@@ -16,12 +18,15 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve simulated engines over HTTP, compatible with vLLM.
     Engines(engines::Arguments),
+    /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
+    Load(Box<load::Arguments>),
 }
 
 /// Runs the command.
 pub(crate) fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         Command::Engines(arguments) => engines::run(arguments),
+        Command::Load(arguments) => load::run(*arguments),
     }
 }
 

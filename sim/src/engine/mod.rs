@@ -14,6 +14,8 @@ pub use prompt::{Prompt, PromptHasher, TOKEN_BYTES, chain, mix};
 use std::collections::VecDeque;
 
 #[cfg(test)]
+mod calibration_tests;
+#[cfg(test)]
 mod tests;
 
 /// A request as the engine sees it.
