@@ -1,0 +1,3 @@
+//! Drives the shipped module through the off-proxy host. One binary, so that the module is compiled once.
+
+mod emulator;
