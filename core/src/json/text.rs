@@ -1,5 +1,7 @@
 //! A short string kept from the tokenizer, unescaped on the way in.
 
+use super::Part;
+
 /// What a backslash has started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Escape {
@@ -55,6 +57,23 @@ impl<const N: usize> Text<N> {
     /// As much of the text as fits.
     pub(crate) fn head(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    /// Reads a word that may come in parts. At its last part answers with what `of` makes of it, and is empty again; a word
+    /// that does not fit reads as an empty one.
+    pub(crate) fn read<T>(&mut self, part: Part<'_>, of: impl FnOnce(&[u8]) -> T) -> Option<T> {
+        // Nearly every key and number is whole and has no escapes: those need no copy.
+        let plain = part.last && self.len == 0 && self.escape == Escape::None && self.high == 0;
+        if plain && part.bytes.len() <= N && !part.bytes.contains(&b'\\') {
+            return Some(of(part.bytes));
+        }
+        self.push(part.bytes, part.last);
+        if !part.last {
+            return None;
+        }
+        let value = of(self.get().unwrap_or_default());
+        self.clear();
+        Some(value)
     }
 
     /// Appends the raw bytes of a JSON string. `last` ends the string.

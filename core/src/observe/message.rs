@@ -167,16 +167,11 @@ impl Message {
     }
 
     fn key(&mut self, part: Part<'_>) {
-        if self.slot().is_none() {
-            return;
-        }
-        self.word.push(part.bytes, part.last);
-        if part.last {
-            let name = self.word.get().map_or(Name::Other, Name::from_key);
-            if let Some(slot) = self.slot() {
-                *slot = name;
-            }
-            self.word.clear();
+        if self.slot().is_some()
+            && let Some(name) = self.word.read(part, Name::from_key)
+            && let Some(slot) = self.slot()
+        {
+            *slot = name;
         }
     }
 
@@ -189,12 +184,8 @@ impl Message {
                 self.output |= !part.bytes.is_empty();
             }
             [Name::Type] => {
-                self.word.push(part.bytes, part.last);
-                if part.last {
-                    let stop: [&[u8]; 2] = [b"message_stop", b"response.completed"];
-                    self.stopped = self.word.get().is_some_and(|word| stop.contains(&word));
-                    self.word.clear();
-                }
+                let stops = |word: &[u8]| matches!(word, b"message_stop" | b"response.completed");
+                self.stopped = self.word.read(part, stops).unwrap_or(false);
             }
             _ => {}
         }
@@ -210,12 +201,9 @@ impl Message {
             | [Name::Details, name @ Name::CachedTokens] => *name,
             _ => return,
         };
-        self.word.push(part.bytes, part.last);
-        if !part.last {
+        let Some(count) = self.word.read(part, whole) else {
             return;
-        }
-        let count = self.word.get().and_then(whole);
-        self.word.clear();
+        };
         match name {
             Name::PromptTokens => self.prompt_tokens = count,
             Name::CompletionTokens => self.completion_tokens = count,

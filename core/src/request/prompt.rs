@@ -116,12 +116,12 @@ impl Prompt {
 
 /// The first block end after `position`.
 const fn block_end(position: u64) -> u64 {
-    let step = match position {
-        0..0x1000 => 256,
-        0x1000..0x1_0000 => 1024,
-        _ => 4096,
+    let within_block = match position {
+        0..0x1000 => 0xFF,
+        0x1000..0x1_0000 => 0x3FF,
+        _ => 0xFFF,
     };
-    (position / step).saturating_add(1).saturating_mul(step)
+    (position | within_block).saturating_add(1)
 }
 
 #[cfg(test)]

@@ -176,18 +176,18 @@ impl Scanner {
         if depth > 1 && self.field != Field::Prompt {
             return;
         }
-        self.word.push(part.bytes, part.last);
-        if !part.last {
-            return;
-        }
-        let name = self.word.get().unwrap_or_default();
         if depth == 1 {
-            let field = Field::from_key(self.kind, name);
-            self.begin(field);
-        } else if self.no_text.is_none_or(|outer| depth <= outer) {
-            self.no_text = is_no_text(name).then_some(depth);
+            if let Some(field) = self
+                .word
+                .read(part, |name| Field::from_key(self.kind, name))
+            {
+                self.begin(field);
+            }
+        } else if let Some(no_text) = self.word.read(part, is_no_text)
+            && self.no_text.is_none_or(|outer| depth <= outer)
+        {
+            self.no_text = no_text.then_some(depth);
         }
-        self.word.clear();
     }
 
     /// A top-level value is about to come; what an earlier one of the same key said no longer holds.
@@ -262,32 +262,20 @@ impl Scanner {
                 }
             }
             Field::Tools => self.tool(part),
-            Field::Stream | Field::MaxTokens | Field::MaxCompletionTokens
-                if self.lexer.depth() == 1 =>
-            {
-                self.word.push(part.bytes, part.last);
-                if part.last {
-                    self.setting();
-                    self.word.clear();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// A top-level number or literal is in `word`.
-    fn setting(&mut self) {
-        let word = self.word.get().unwrap_or_default();
-        match self.field {
-            Field::Stream => {
-                self.stream = match word {
+            Field::Stream if self.lexer.depth() == 1 => {
+                let read = self.word.read(part, |word| match word {
                     b"true" => Some(true),
                     b"false" => Some(false),
                     _ => None,
-                }
+                });
+                self.stream = read.flatten();
             }
-            Field::MaxTokens => self.max_tokens = whole(word),
-            Field::MaxCompletionTokens => self.max_completion_tokens = whole(word),
+            Field::MaxTokens if self.lexer.depth() == 1 => {
+                self.max_tokens = self.word.read(part, whole).flatten()
+            }
+            Field::MaxCompletionTokens if self.lexer.depth() == 1 => {
+                self.max_completion_tokens = self.word.read(part, whole).flatten()
+            }
             _ => {}
         }
     }

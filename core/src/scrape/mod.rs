@@ -1,6 +1,6 @@
 //! Engine metrics pages (Prometheus text) to facts.
 //!
-//! What it does: looks at the name at the start of every line and reads the few that [`names`] lists; all else is passed
+//! What it does: looks at the name at the start of every line and reads the few that `names.rs` lists; all else is passed
 //! over. Input: a page of any engine. Output: [`EngineFacts`].
 //!
 //! Limits: the page has to be whole (a cut page may lack series, so its sums are too low); label values are compared as
@@ -48,10 +48,7 @@ pub fn parse(text: &[u8], facts: &mut EngineFacts) -> usize {
         let end = memchr(b'\n', rest).unwrap_or(rest.len());
         let (line, after) = rest.split_at_checked(end).unwrap_or_default();
         rest = after.get(1..).unwrap_or_default();
-        for row in names::rows(line) {
-            let Some(after_name) = line.strip_prefix(row.name) else {
-                continue;
-            };
+        for (row, after_name) in names::rows(line) {
             recognised = recognised.saturating_add(usize::from(page.line(row, after_name)));
         }
     }

@@ -32,7 +32,8 @@ pub(super) enum Fact {
 /// One line of the table.
 #[derive(Debug)]
 pub(super) struct Row {
-    pub(super) name: &'static [u8],
+    /// After the engine's prefix.
+    name: &'static [u8],
     pub(super) fact: Fact,
     /// Only samples with this label.
     pub(super) only: Option<(&'static [u8], &'static [u8])>,
@@ -63,51 +64,81 @@ impl Row {
     }
 }
 
-/// Rows of the engine that a line comes from; by the start of the line, so that most lines cost one comparison.
-pub(super) fn rows(line: &[u8]) -> &'static [Row] {
-    match line {
-        [b'v', b'l', b'l', b'm', b':', ..] => VLLM,
-        [b's', b'g', b'l', b'a', b'n', b'g', b':', ..] => SGLANG,
-        [b't', b'g', b'i', b'_', ..] => TGI,
-        [b't', b'r', b't', b'l', b'l', b'm', b'_', ..] => TRTLLM,
-        [b'n', b'v', b'_', b't', b'r', b't', b'_', ..] => TRITON,
-        [b'l', b'l', b'a', b'm', b'a', b'c', b'p', b'p', b':', ..] => LLAMACPP,
-        _ => &[],
-    }
+/// The rows that a line belongs to, each with what follows the name.
+///
+/// Most lines of a page are histogram buckets; they fail at the first byte of every row, without a call.
+pub(super) fn rows(line: &[u8]) -> impl Iterator<Item = (&'static Row, &[u8])> {
+    let (table, rest): (&'static [Row], &[u8]) = match line {
+        [b'v', b'l', b'l', b'm', b':', rest @ ..] => (VLLM, rest),
+        [b's', b'g', b'l', b'a', b'n', b'g', b':', rest @ ..] => (SGLANG, rest),
+        [b't', b'g', b'i', b'_', rest @ ..] => (TGI, rest),
+        [b't', b'r', b't', b'l', b'l', b'm', b'_', rest @ ..] => (TRTLLM, rest),
+        [
+            b'n',
+            b'v',
+            b'_',
+            b't',
+            b'r',
+            b't',
+            b'_',
+            b'l',
+            b'l',
+            b'm',
+            b'_',
+            rest @ ..,
+        ] => (TRITON, rest),
+        [
+            b'l',
+            b'l',
+            b'a',
+            b'm',
+            b'a',
+            b'c',
+            b'p',
+            b'p',
+            b':',
+            rest @ ..,
+        ] => (LLAMACPP, rest),
+        _ => (&[], &[]),
+    };
+    table
+        .iter()
+        .filter(move |row| row.name.first() == rest.first())
+        .filter_map(move |row| Some((row, rest.strip_prefix(row.name)?)))
 }
 
 /// vLLM V1; rank 1 and 2 are the names of its first releases and of V0.
 static VLLM: &[Row] = &[
-    row(b"vllm:num_requests_running", Fact::Running),
-    row(b"vllm:num_requests_waiting", Fact::Waiting),
-    row(b"vllm:kv_cache_usage_perc", Fact::KvUsed),
-    row(b"vllm:gpu_cache_usage_perc", Fact::KvUsed).rank(1),
+    row(b"num_requests_running", Fact::Running),
+    row(b"num_requests_waiting", Fact::Waiting),
+    row(b"kv_cache_usage_perc", Fact::KvUsed),
+    row(b"gpu_cache_usage_perc", Fact::KvUsed).rank(1),
     row(
-        b"vllm:cache_config_info",
+        b"cache_config_info",
         Fact::CacheInfo {
             block: b"block_size",
             blocks: b"num_gpu_blocks",
             size: b"kv_cache_size_tokens",
         },
     ),
-    row(b"vllm:prefix_cache_queries_total", Fact::Queries),
-    row(b"vllm:prefix_cache_queries", Fact::Queries).rank(1),
-    row(b"vllm:gpu_prefix_cache_queries_total", Fact::Queries).rank(2),
-    row(b"vllm:gpu_prefix_cache_queries", Fact::Queries).rank(3),
-    row(b"vllm:prefix_cache_hits_total", Fact::Hits),
-    row(b"vllm:prefix_cache_hits", Fact::Hits).rank(1),
-    row(b"vllm:gpu_prefix_cache_hits_total", Fact::Hits).rank(2),
-    row(b"vllm:gpu_prefix_cache_hits", Fact::Hits).rank(3),
+    row(b"prefix_cache_queries_total", Fact::Queries),
+    row(b"prefix_cache_queries", Fact::Queries).rank(1),
+    row(b"gpu_prefix_cache_queries_total", Fact::Queries).rank(2),
+    row(b"gpu_prefix_cache_queries", Fact::Queries).rank(3),
+    row(b"prefix_cache_hits_total", Fact::Hits),
+    row(b"prefix_cache_hits", Fact::Hits).rank(1),
+    row(b"gpu_prefix_cache_hits_total", Fact::Hits).rank(2),
+    row(b"gpu_prefix_cache_hits", Fact::Hits).rank(3),
 ];
 
 /// SGLang with `--enable-metrics`.
 static SGLANG: &[Row] = &[
-    row(b"sglang:num_running_reqs", Fact::Running),
-    row(b"sglang:num_queue_reqs", Fact::Waiting),
-    row(b"sglang:token_usage", Fact::KvUsed),
-    row(b"sglang:max_total_num_tokens", Fact::Capacity),
+    row(b"num_running_reqs", Fact::Running),
+    row(b"num_queue_reqs", Fact::Waiting),
+    row(b"token_usage", Fact::KvUsed),
+    row(b"max_total_num_tokens", Fact::Capacity),
     row(
-        b"sglang:cache_config_info",
+        b"cache_config_info",
         Fact::CacheInfo {
             block: b"page_size",
             blocks: b"num_pages",
@@ -115,39 +146,37 @@ static SGLANG: &[Row] = &[
         },
     )
     .rank(1),
-    row(b"sglang:prompt_tokens_total", Fact::Queries),
-    row(b"sglang:cached_tokens_total", Fact::Hits),
+    row(b"prompt_tokens_total", Fact::Queries),
+    row(b"cached_tokens_total", Fact::Hits),
 ];
 
 /// Hugging Face Text Generation Inference. It reports nothing of its cache.
 static TGI: &[Row] = &[
-    row(b"tgi_batch_current_size", Fact::Running),
-    row(b"tgi_queue_size", Fact::Waiting),
+    row(b"batch_current_size", Fact::Running),
+    row(b"queue_size", Fact::Waiting),
 ];
 
 /// trtllm-serve.
 static TRTLLM: &[Row] = &[
-    row(b"trtllm_num_requests_running", Fact::Running),
-    row(b"trtllm_num_requests_waiting", Fact::Waiting),
-    row(b"trtllm_kv_cache_utilization", Fact::KvUsed),
+    row(b"num_requests_running", Fact::Running),
+    row(b"num_requests_waiting", Fact::Waiting),
+    row(b"kv_cache_utilization", Fact::KvUsed),
 ];
 
 /// Triton with the TensorRT-LLM backend.
 static TRITON: &[Row] = &[
-    row(b"nv_trt_llm_request_metrics", Fact::Running).only(b"request_type", b"scheduled"),
-    row(b"nv_trt_llm_request_metrics", Fact::Waiting).only(b"request_type", b"waiting"),
-    row(b"nv_trt_llm_kv_cache_block_metrics", Fact::KvUsed)
-        .only(b"kv_cache_block_type", b"fraction"),
-    row(b"nv_trt_llm_kv_cache_block_metrics", Fact::BlockTokens)
-        .only(b"kv_cache_block_type", b"tokens_per"),
-    row(b"nv_trt_llm_kv_cache_block_metrics", Fact::Blocks).only(b"kv_cache_block_type", b"max"),
+    row(b"request_metrics", Fact::Running).only(b"request_type", b"scheduled"),
+    row(b"request_metrics", Fact::Waiting).only(b"request_type", b"waiting"),
+    row(b"kv_cache_block_metrics", Fact::KvUsed).only(b"kv_cache_block_type", b"fraction"),
+    row(b"kv_cache_block_metrics", Fact::BlockTokens).only(b"kv_cache_block_type", b"tokens_per"),
+    row(b"kv_cache_block_metrics", Fact::Blocks).only(b"kv_cache_block_type", b"max"),
 ];
 
 /// llama.cpp's server with `--metrics`.
 static LLAMACPP: &[Row] = &[
-    row(b"llamacpp:requests_processing", Fact::Running),
-    row(b"llamacpp:requests_deferred", Fact::Waiting),
-    row(b"llamacpp:kv_cache_usage_ratio", Fact::KvUsed),
-    row(b"llamacpp:prompt_tokens_total", Fact::Misses),
-    row(b"llamacpp:prompt_tokens_cached_total", Fact::Hits),
+    row(b"requests_processing", Fact::Running),
+    row(b"requests_deferred", Fact::Waiting),
+    row(b"kv_cache_usage_ratio", Fact::KvUsed),
+    row(b"prompt_tokens_total", Fact::Misses),
+    row(b"prompt_tokens_cached_total", Fact::Hits),
 ];
