@@ -25,7 +25,13 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(
     not(test),
-    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::unreachable)
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::unreachable
+    )
 )]
 #![warn(clippy::std_instead_of_core, clippy::alloc_instead_of_core)]
 
@@ -33,6 +39,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod bytes;
 pub mod collect;
 pub mod config;
 pub mod cost;
@@ -41,15 +48,16 @@ pub mod explain;
 pub mod fixed;
 pub mod fleet;
 pub mod hash;
-mod json;
 pub mod host;
 pub mod inflight;
+mod json;
 pub mod learn;
 pub mod observe;
 pub mod pick;
 pub mod policy;
 pub mod prefix;
 pub mod request;
+pub mod rng;
 pub mod router;
 pub mod score;
 pub mod scrape;

@@ -1,0 +1,295 @@
+//! The collector, without its I/O: which host to ask when, what its answers mean, and the snapshot that comes of it.
+//!
+//! An adapter calls [`Collector::due`] on every tick, performs the tasks it is given, brings the answers to
+//! [`Collector::on_discovered`] and [`Collector::on_polled`], and publishes what [`Collector::publish`] returns. Polls of different hosts
+//! run at once, jittered so that they neither come in step nor fall on all hosts together.
+
+mod discovery;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec::Vec;
+
+use crate::config::Config;
+use crate::fleet::Listed;
+use crate::host::{self, Address, MODELS, Polled, State};
+use crate::rng::Rng;
+use crate::scrape::{self, EngineFacts};
+use crate::snapshot;
+use crate::time::{Instant, Micros};
+
+/// Something to ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// The proxy's host list.
+    Discover,
+    /// A host's metrics.
+    Poll(Address),
+}
+
+/// Why a poll brought nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PollFailure {
+    /// The host did not answer: refused, reset, timed out.
+    Unreachable,
+    /// It answered, but not with a metrics page. It serves, so it stays in.
+    NoMetrics,
+}
+
+#[derive(Clone, Debug)]
+struct Watched {
+    address: Address,
+    weight: u32,
+    configured_models: bool,
+    models: [u64; MODELS],
+    /// By the proxy's own checks.
+    state: State,
+    polled: Option<Polled>,
+    next_poll: Instant,
+    /// Until then an answer is awaited.
+    asked_until: Option<Instant>,
+    failures: u32,
+    listed: bool,
+}
+
+/// The collector of one pool.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    config: Config,
+    rng: Rng,
+    hosts: Vec<Watched>,
+    next_discovery: Instant,
+    discovering_until: Option<Instant>,
+    epoch: u64,
+    writer: u64,
+    published: Option<Instant>,
+    changed: bool,
+}
+
+impl Collector {
+    /// A collector that knows the configured hosts; `seed` also names it as a writer.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let mut collector = Self {
+            rng: Rng::new(seed),
+            hosts: Vec::new(),
+            next_discovery: Instant::ZERO,
+            discovering_until: None,
+            epoch: 0,
+            writer: seed.max(1),
+            published: None,
+            changed: true,
+            config: Config::default(),
+        };
+        collector.configure(config);
+        collector
+    }
+
+    /// Takes over a new configuration; hosts that stay keep what is known of them.
+    pub fn configure(&mut self, config: Config) {
+        self.config = config;
+        self.next_discovery = Instant::ZERO;
+        if !self.config.hosts.is_empty() {
+            let hosts = core::mem::take(&mut self.config.hosts);
+            self.begin_list();
+            for host in &hosts {
+                self.list(host.address, host.weight, State::Ready, Some(&host.models));
+            }
+            self.end_list();
+            self.config.hosts = hosts;
+        }
+    }
+
+    /// Who writes these snapshots.
+    pub fn writer(&self) -> u64 {
+        self.writer
+    }
+
+    /// Hosts watched.
+    pub fn len(&self) -> usize {
+        self.hosts.len()
+    }
+
+    /// Whether no host is watched.
+    pub fn is_empty(&self) -> bool {
+        self.hosts.is_empty()
+    }
+
+    /// Makes the next epoch larger than `epoch`: another writer's, whose place this collector takes.
+    pub fn outrun(&mut self, epoch: u64) {
+        self.epoch = self.epoch.max(epoch);
+    }
+
+    fn begin_list(&mut self) {
+        for host in &mut self.hosts {
+            host.listed = false;
+        }
+    }
+
+    fn list(&mut self, address: Address, weight: u32, state: State, models: Option<&[u64]>) {
+        let configured_models = models.is_some_and(|models| !models.is_empty());
+        let room = self.hosts.len() < self.config.limits.hosts;
+        match self.hosts.iter_mut().find(|host| host.address == address) {
+            Some(host) => {
+                self.changed |= host.state != state || host.weight != weight;
+                host.state = state;
+                host.weight = weight;
+                host.listed = true;
+            }
+            None if room => {
+                self.changed = true;
+                self.hosts.push(Watched {
+                    address,
+                    weight,
+                    configured_models,
+                    models: host::first_models(models.unwrap_or_default()),
+                    state,
+                    polled: None,
+                    next_poll: Instant::ZERO,
+                    asked_until: None,
+                    failures: 0,
+                    listed: true,
+                });
+            }
+            None => {}
+        }
+    }
+
+    fn end_list(&mut self) {
+        let before = self.hosts.len();
+        self.hosts.retain(|host| host.listed);
+        self.changed |= self.hosts.len() != before;
+    }
+
+    /// Calls `ask` for everything that is due. An `ask` that returns false could not be sent and is tried again on the next tick.
+    pub fn due(&mut self, now: Instant, mut ask: impl FnMut(Task, Micros) -> bool) {
+        let timeout = self.config.poll.timeout;
+        // An answer that never came is a failure, and must not stop the next question.
+        let overdue = timeout.times(2);
+        if self.config.hosts.is_empty() {
+            if self.discovering_until.is_some_and(|until| now >= until) {
+                self.discovering_until = None;
+            }
+            if self.discovering_until.is_none()
+                && now >= self.next_discovery
+                && ask(Task::Discover, timeout)
+            {
+                self.discovering_until = Some(now + overdue);
+                self.next_discovery = now + self.config.discovery.every;
+            }
+        }
+        let every = self.config.poll.every;
+        for host in &mut self.hosts {
+            if host.asked_until.is_some_and(|until| now >= until) {
+                host.asked_until = None;
+                self.changed |= host.fail(self.config.poll.unhealthy_after);
+            }
+            if host.asked_until.is_none()
+                && now >= host.next_poll
+                && ask(Task::Poll(host.address), timeout)
+            {
+                host.asked_until = Some(now + overdue);
+                let half = u32::try_from(every.get() / 2).unwrap_or(u32::MAX);
+                host.next_poll = now
+                    + Micros::new(every.get() - every.get() / 4 + u64::from(self.rng.below(half)));
+            }
+        }
+    }
+
+    /// The admin interface has answered `GET /clusters?format=json`, or has not. A failure keeps the list there is.
+    /// Returns whether the answer named the cluster.
+    pub fn on_discovered(&mut self, body: Option<&[u8]>) -> bool {
+        self.discovering_until = None;
+        let cluster = core::mem::take(&mut self.config.discovery.cluster);
+        let found = body.and_then(|body| discovery::read(body, &cluster));
+        self.config.discovery.cluster = cluster;
+        let Some(found) = found else { return false };
+        self.begin_list();
+        for host in &found {
+            self.list(host.address, host.weight, host.state, None);
+        }
+        self.end_list();
+        true
+    }
+
+    /// A host has answered a poll, or has not. Returns whether metrics were read.
+    pub fn on_polled(
+        &mut self,
+        now: Instant,
+        address: Address,
+        answer: Result<&[u8], PollFailure>,
+    ) -> bool {
+        let unhealthy_after = self.config.poll.unhealthy_after;
+        let Some(host) = self.hosts.iter_mut().find(|host| host.address == address) else {
+            return false;
+        };
+        host.asked_until = None;
+        match answer {
+            Ok(page) => {
+                let mut facts = EngineFacts::default();
+                let recognised = scrape::parse(page, &mut facts);
+                self.changed = true;
+                host.failures = 0;
+                if recognised == 0 {
+                    return false;
+                }
+                host.polled = Some(Polled {
+                    at: now,
+                    running: facts.running,
+                    waiting: facts.waiting,
+                    kv_used_q16: facts.kv_used_q16,
+                    kv_capacity_tokens: facts.kv_capacity_tokens,
+                });
+                if !host.configured_models
+                    && let Some(first) = host.models.first_mut()
+                {
+                    *first = facts.model;
+                }
+                true
+            }
+            Err(PollFailure::NoMetrics) => {
+                self.changed |= host.failures >= unhealthy_after;
+                host.failures = 0;
+                false
+            }
+            Err(PollFailure::Unreachable) => {
+                self.changed |= host.fail(unhealthy_after);
+                false
+            }
+        }
+    }
+
+    /// Writes a snapshot into `out` when there is news, or when the last one is a poll interval old. Nothing is published before hosts are known.
+    pub fn publish(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
+        let fresh = self
+            .published
+            .is_some_and(|at| now >= at && now.since(at) < self.config.poll.every);
+        if self.hosts.is_empty() && self.published.is_none() || (!self.changed && fresh) {
+            return false;
+        }
+        self.changed = false;
+        self.published = Some(now);
+        self.epoch += 1;
+        let unhealthy_after = self.config.poll.unhealthy_after;
+        let listed = self.hosts.iter().map(|host| Listed {
+            address: host.address,
+            weight: host.weight,
+            models: host.models,
+            state: if host.failures >= unhealthy_after && host.state == State::Ready {
+                State::Down
+            } else {
+                host.state
+            },
+            polled: host.polled,
+        });
+        snapshot::write(out, self.epoch, now, self.writer, listed);
+        true
+    }
+}
+
+impl Watched {
+    /// Notes a failed poll; true when that takes the host out.
+    fn fail(&mut self, unhealthy_after: u32) -> bool {
+        self.failures = self.failures.saturating_add(1);
+        self.failures == unhealthy_after
+    }
+}

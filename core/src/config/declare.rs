@@ -1,0 +1,241 @@
+//! The one declaration of every field.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use super::{Config, ConfiguredHost, Policy};
+use crate::time::Micros;
+
+/// What is done with each declared field: read it, put it in the schema, put it in the table.
+pub(super) trait Visitor {
+    /// A string that must not be empty.
+    fn text(&mut self, name: &str, field: &mut String, doc: &str);
+    /// An integer in `range`.
+    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str);
+    /// A decimal number kept in Q16, in whole numbers of `range`.
+    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str);
+    /// `true` or `false`.
+    fn flag(&mut self, name: &str, field: &mut bool, doc: &str);
+    /// One of the policies.
+    fn policy(&mut self, name: &str, field: &mut Policy, doc: &str);
+    /// The list of hosts.
+    fn hosts(&mut self, name: &str, field: &mut Vec<ConfiguredHost>, doc: &str);
+    /// A nested object.
+    fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor));
+}
+
+fn millis(
+    v: &mut dyn Visitor,
+    name: &str,
+    field: &mut Micros,
+    range: RangeInclusive<u64>,
+    doc: &str,
+) {
+    let mut value = field.get() / 1000;
+    v.integer(name, &mut value, range, doc);
+    *field = Micros::from_millis(value);
+}
+
+fn size(v: &mut dyn Visitor, name: &str, field: &mut usize, range: RangeInclusive<u64>, doc: &str) {
+    let mut value = *field as u64;
+    v.integer(name, &mut value, range, doc);
+    *field = usize::try_from(value).unwrap_or(usize::MAX);
+}
+
+/// Shows every field of `c` to `v`, in the order of the docs.
+pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
+    v.text(
+        "pool",
+        &mut c.pool,
+        "Name of the pool; part of every shared-data key",
+    );
+    v.policy("policy", &mut c.policy, "How the host is chosen");
+    v.hosts(
+        "hosts",
+        &mut c.hosts,
+        "The hosts; when empty they are discovered from the proxy",
+    );
+    v.section(
+        "discovery",
+        "Where hosts come from when `hosts` is empty",
+        &mut |v| {
+            let d = &mut c.discovery;
+            v.text(
+                "cluster",
+                &mut d.cluster,
+                "Cluster whose hosts are balanced",
+            );
+            v.text(
+                "admin_cluster",
+                &mut d.admin_cluster,
+                "Cluster that reaches the proxy's admin interface",
+            );
+            millis(
+                v,
+                "every_ms",
+                &mut d.every,
+                100..=600_000,
+                "Interval at which the host list is read",
+            );
+        },
+    );
+    v.section("poll", "How the engines' metrics are read", &mut |v| {
+        let p = &mut c.poll;
+        v.text(
+            "cluster",
+            &mut p.cluster,
+            "Cluster that connects to exactly the host named by `x-plimsoll-poll-target`",
+        );
+        v.text("path", &mut p.path, "Path of the metrics page");
+        millis(
+            v,
+            "every_ms",
+            &mut p.every,
+            20..=60_000,
+            "Mean interval between polls of one host",
+        );
+        millis(
+            v,
+            "timeout_ms",
+            &mut p.timeout,
+            10..=60_000,
+            "Time after which a poll has failed",
+        );
+        let mut failures = u64::from(p.unhealthy_after);
+        v.integer(
+            "unhealthy_after",
+            &mut failures,
+            1..=1000,
+            "Failed polls in a row that take a host out",
+        );
+        p.unhealthy_after = u32::try_from(failures).unwrap_or(u32::MAX);
+    });
+    millis(
+        v,
+        "tick_ms",
+        &mut c.tick,
+        5..=1000,
+        "Interval of a worker's exchange with other workers and the snapshot",
+    );
+    size(
+        v,
+        "decide_after_bytes",
+        &mut c.decide_after_bytes,
+        1024..=4_194_304,
+        "Body bytes after which the host is named",
+    );
+    size(
+        v,
+        "buffer_limit_bytes",
+        &mut c.buffer_limit_bytes,
+        1024..=67_108_864,
+        "Body bytes held at most while the model is unknown and hosts serve different models",
+    );
+    millis(
+        v,
+        "stale_after_ms",
+        &mut c.stale_after,
+        100..=600_000,
+        "Age from which a snapshot is no longer used",
+    );
+    v.flag(
+        "explain",
+        &mut c.explain,
+        "Answer `x-plimsoll-explain: 1` with `x-plimsoll-decision`",
+    );
+    v.flag(
+        "access_log",
+        &mut c.access_log,
+        "Write each decision to filter state `wasm.plimsoll_decision`",
+    );
+    v.decimal(
+        "tie_band",
+        &mut c.tie_band,
+        0..=1,
+        "Share by which scores may differ and still be a tie",
+    );
+    v.section("weights", "Weights of the predicted-time score", &mut |v| {
+        let w = &mut c.weights;
+        v.decimal(
+            "prefill",
+            &mut w.prefill,
+            0..=1000,
+            "This request's uncached tokens",
+        );
+        v.decimal(
+            "stall",
+            &mut w.stall,
+            0..=1000,
+            "This request's uncached tokens, per request already there",
+        );
+        v.decimal(
+            "crowding",
+            &mut w.crowding,
+            0..=1000,
+            "Queued tokens, per request already there",
+        );
+        v.decimal(
+            "kv_pressure",
+            &mut w.kv_pressure,
+            0..=1000,
+            "Mean request time, per share of KV cache above `kv_limit`",
+        );
+        v.decimal(
+            "kv_limit",
+            &mut w.kv_limit,
+            0..=1,
+            "KV-cache utilisation from which pressure counts",
+        );
+    });
+    v.section("priors", "Beliefs before the first response", &mut |v| {
+        let p = &mut c.priors;
+        v.integer(
+            "prefill_ns_per_token",
+            &mut p.prefill_ns_per_token,
+            100..=100_000_000,
+            "Prefill time of one token on a host of weight 1, in nanoseconds",
+        );
+        v.decimal(
+            "bytes_per_token",
+            &mut p.bytes_per_token,
+            1..=64,
+            "Prompt bytes in one token",
+        );
+        v.integer(
+            "output_tokens",
+            &mut p.output_tokens,
+            1..=1_000_000,
+            "Tokens of an answer",
+        );
+        millis(
+            v,
+            "e2e_ms",
+            &mut p.e2e,
+            1..=3_600_000,
+            "Time of one request",
+        );
+    });
+    v.section(
+        "limits",
+        "Sizes of the fixed tables of one worker",
+        &mut |v| {
+            let l = &mut c.limits;
+            size(v, "hosts", &mut l.hosts, 1..=4096, "Hosts of the pool");
+            size(
+                v,
+                "inflight",
+                &mut l.inflight,
+                16..=1_000_000,
+                "Requests in flight accounted for",
+            );
+            size(
+                v,
+                "prefix_blocks",
+                &mut l.prefix_blocks,
+                64..=4_194_304,
+                "Prefix blocks remembered",
+            );
+        },
+    );
+}

@@ -1,0 +1,183 @@
+//! Writes the schema and the table by the declaration.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use serde_json::{Map, Value, json};
+
+use super::declare::{Visitor, declare};
+use super::{Config, ConfiguredHost, Policy};
+use crate::fixed;
+
+/// A Q16 value as the decimal number a person would write.
+fn decimal_of(q16: u64) -> f64 {
+    let thousandths = fixed::mul_div(q16, 1000, fixed::ONE)
+        .saturating_add(u64::from(!q16.is_multiple_of(fixed::ONE)));
+    thousandths as f64 / 1000.0
+}
+
+pub(super) fn schema() -> Value {
+    let mut writer = Schema {
+        properties: Map::new(),
+    };
+    declare(&mut Config::default(), &mut writer);
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Plimsoll plugin configuration",
+        "type": "object",
+        "additionalProperties": false,
+        "properties": writer.properties,
+    })
+}
+
+struct Schema {
+    properties: Map<String, Value>,
+}
+
+impl Schema {
+    fn add(&mut self, name: &str, property: Value) {
+        self.properties.insert(name.into(), property);
+    }
+}
+
+impl Visitor for Schema {
+    fn text(&mut self, name: &str, field: &mut String, doc: &str) {
+        self.add(name, json!({"type": "string", "minLength": 1, "maxLength": 256, "default": field, "description": doc}));
+    }
+
+    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+        self.add(
+            name,
+            json!({"type": "integer", "minimum": range.start(), "maximum": range.end(), "default": field, "description": doc}),
+        );
+    }
+
+    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+        self.add(
+            name,
+            json!({"type": "number", "minimum": range.start(), "maximum": range.end(), "default": decimal_of(*field), "description": doc}),
+        );
+    }
+
+    fn flag(&mut self, name: &str, field: &mut bool, doc: &str) {
+        self.add(
+            name,
+            json!({"type": "boolean", "default": field, "description": doc}),
+        );
+    }
+
+    fn policy(&mut self, name: &str, field: &mut Policy, doc: &str) {
+        let names: Vec<&str> = Policy::NAMES.iter().map(|(name, _)| *name).collect();
+        self.add(
+            name,
+            json!({"enum": names, "default": field.name(), "description": doc}),
+        );
+    }
+
+    fn hosts(&mut self, name: &str, _field: &mut Vec<ConfiguredHost>, doc: &str) {
+        let host = json!({"oneOf": [
+            {"type": "string", "description": "ip:port"},
+            {"type": "object", "additionalProperties": false, "required": ["address"], "properties": {
+                "address": {"type": "string", "description": "ip:port"},
+                "weight": {"type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
+                    "description": "Speed relative to the others, until it has been learned"},
+                "models": {"type": "array", "items": {"type": "string"}, "default": [],
+                    "description": "Models it serves; read from the engine when absent"},
+            }},
+        ]});
+        self.add(
+            name,
+            json!({"type": "array", "items": host, "default": [], "description": doc}),
+        );
+    }
+
+    fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
+        let mut inner = Self {
+            properties: Map::new(),
+        };
+        fields(&mut inner);
+        self.add(
+            name,
+            json!({"type": "object", "additionalProperties": false, "description": doc, "properties": inner.properties}),
+        );
+    }
+}
+
+pub(super) fn table() -> String {
+    let mut writer = Table {
+        prefix: String::new(),
+        rows: String::from("| field | default | accepted | meaning |\n|---|---|---|---|\n"),
+    };
+    declare(&mut Config::default(), &mut writer);
+    writer.rows
+}
+
+struct Table {
+    prefix: String,
+    rows: String,
+}
+
+impl Table {
+    fn row(&mut self, name: &str, default: &str, accepted: &str, doc: &str) {
+        let prefix = &self.prefix;
+        self.rows.push_str(&format!(
+            "| `{prefix}{name}` | {default} | {accepted} | {doc} |\n"
+        ));
+    }
+}
+
+impl Visitor for Table {
+    fn text(&mut self, name: &str, field: &mut String, doc: &str) {
+        self.row(name, &format!("`{field}`"), "string", doc);
+    }
+
+    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+        self.row(
+            name,
+            &field.to_string(),
+            &format!("{} to {}", range.start(), range.end()),
+            doc,
+        );
+    }
+
+    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+        self.row(
+            name,
+            &decimal_of(*field).to_string(),
+            &format!("{} to {}", range.start(), range.end()),
+            doc,
+        );
+    }
+
+    fn flag(&mut self, name: &str, field: &mut bool, doc: &str) {
+        self.row(name, &field.to_string(), "true, false", doc);
+    }
+
+    fn policy(&mut self, name: &str, field: &mut Policy, doc: &str) {
+        let names: Vec<String> = Policy::NAMES
+            .iter()
+            .map(|(name, _)| format!("`{name}`"))
+            .collect();
+        self.row(name, &format!("`{}`", field.name()), &names.join(", "), doc);
+    }
+
+    fn hosts(&mut self, name: &str, _field: &mut Vec<ConfiguredHost>, doc: &str) {
+        self.row(
+            name,
+            "`[]`",
+            "`\"ip:port\"` or `{\"address\", \"weight\", \"models\"}`",
+            doc,
+        );
+    }
+
+    fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
+        let mut inner = Self {
+            prefix: format!("{}{name}.", self.prefix),
+            rows: String::new(),
+        };
+        fields(&mut inner);
+        self.rows.push_str(&inner.rows);
+    }
+}

@@ -1,0 +1,264 @@
+//! Configuration: one JSON document, checked as a whole.
+//!
+//! Every field is declared once, in [`declare`]: its name, its place, its default, what is accepted, and what it is for. That one
+//! declaration reads the document ([`Config::parse`]), writes the JSON schema and writes the table in the docs, so the three cannot
+//! drift apart. A bad document yields every error at once, each naming field, value and what is accepted; the caller keeps the
+//! configuration it has.
+
+mod declare;
+mod describe;
+mod host;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+pub use host::ConfiguredHost;
+
+use crate::fixed;
+use crate::hash;
+use crate::time::Micros;
+
+/// How the host is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Least predicted time, prefix cache and harm to others included. The reason this product exists.
+    Plimsoll,
+    /// Each host in turn.
+    RoundRobin,
+    /// Each host in turn, in proportion to its weight, smoothly interleaved.
+    WeightedRoundRobin,
+    /// Any host, evenly.
+    Random,
+    /// The host with the fewest requests of ours in flight.
+    LeastRequest,
+    /// The better of two hosts drawn at random.
+    PowerOfTwo,
+}
+
+impl Policy {
+    /// Every policy, by the name used in configuration.
+    pub const NAMES: [(&'static str, Self); 6] = [
+        ("plimsoll", Self::Plimsoll),
+        ("round_robin", Self::RoundRobin),
+        ("weighted_round_robin", Self::WeightedRoundRobin),
+        ("random", Self::Random),
+        ("least_request", Self::LeastRequest),
+        ("power_of_two", Self::PowerOfTwo),
+    ];
+
+    /// The policy called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::NAMES
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, policy)| *policy)
+    }
+
+    /// The name used in configuration.
+    pub fn name(self) -> &'static str {
+        Self::NAMES
+            .iter()
+            .find(|(_, policy)| *policy == self)
+            .map_or("", |(name, _)| *name)
+    }
+}
+
+/// Where hosts come from when `hosts` is empty: the proxy's own admin interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Discovery {
+    /// The cluster whose hosts are balanced.
+    pub cluster: String,
+    /// The cluster through which the admin interface is reached.
+    pub admin_cluster: String,
+    /// How often the host list is read.
+    pub every: Micros,
+}
+
+/// How the engines' metrics are read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Poll {
+    /// The cluster that connects to exactly the address named in the poll header.
+    pub cluster: String,
+    /// Path of the metrics page.
+    pub path: String,
+    /// Mean interval between polls of one host; each is jittered by a quarter.
+    pub every: Micros,
+    /// After this long without an answer a poll has failed.
+    pub timeout: Micros,
+    /// This many failures in a row take the host out until a poll succeeds.
+    pub unhealthy_after: u32,
+}
+
+/// Weights of the predicted-time score, all Q16. The optimum is flat: a factor of two on any of them moves the composite by 2-3 %
+/// (research/routing-lab.md section 3), so there is seldom a reason to touch them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Weights {
+    /// On this request's own uncached tokens: its prefill, and the cache it displaces for later requests.
+    pub prefill: u64,
+    /// On own uncached tokens, per request already there: the stall a prefill imposes on every running stream.
+    pub stall: u64,
+    /// On queued tokens, per request already there: balances prefill queues.
+    pub crowding: u64,
+    /// On mean request time, per share of the KV cache above `kv_limit`.
+    pub kv_pressure: u64,
+    /// KV utilisation (Q16) from which pressure counts.
+    pub kv_limit: u64,
+}
+
+/// What is believed before the first response has been seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Priors {
+    /// Prefill time of one token on a host of weight 1, nanoseconds.
+    pub prefill_ns_per_token: u64,
+    /// Bytes of JSON string content that make one token, Q16.
+    pub bytes_per_token: u64,
+    /// Tokens of an answer.
+    pub output_tokens: u64,
+    /// Time of one request from send to end.
+    pub e2e: Micros,
+}
+
+/// Sizes of the fixed tables. Nothing grows beyond them; what does not fit is counted and routed all the same.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Hosts of the pool; further ones are ignored and counted.
+    pub hosts: usize,
+    /// Requests in flight that one worker accounts for.
+    pub inflight: usize,
+    /// Prefix blocks that one worker remembers.
+    pub prefix_blocks: usize,
+}
+
+/// The whole configuration of one pool, valid by construction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Name of the pool; part of every shared-data key.
+    pub pool: String,
+    /// How hosts are chosen.
+    pub policy: Policy,
+    /// The hosts, when they are not discovered.
+    pub hosts: Vec<ConfiguredHost>,
+    /// Where hosts are found when `hosts` is empty.
+    pub discovery: Discovery,
+    /// How engines are polled.
+    pub poll: Poll,
+    /// Interval of a worker's exchange with the others and with the snapshot.
+    pub tick: Micros,
+    /// Bytes of body after which the host is named, even if the body goes on.
+    pub decide_after_bytes: usize,
+    /// Bytes of body that may be held while the model is not known and hosts differ in models.
+    pub buffer_limit_bytes: usize,
+    /// Age from which a snapshot no longer counts as the state of the engines (ladder step `local`).
+    pub stale_after: Micros,
+    /// Answer `x-plimsoll-explain: 1` with the decision.
+    pub explain: bool,
+    /// Write each decision to filter state `wasm.plimsoll_decision` for the access log.
+    pub access_log: bool,
+    /// Share (Q16) by which scores may differ and still count as a tie, spread by a hash of the request.
+    pub tie_band: u64,
+    /// Weights of the score.
+    pub weights: Weights,
+    /// Beliefs before observation.
+    pub priors: Priors,
+    /// Table sizes.
+    pub limits: Limits,
+    /// Hash of the document this was read from; part of every decision record.
+    pub fingerprint: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            pool: "pool".into(),
+            policy: Policy::Plimsoll,
+            hosts: Vec::new(),
+            discovery: Discovery {
+                cluster: "pool".into(),
+                admin_cluster: "envoy_admin".into(),
+                every: Micros::from_millis(1000),
+            },
+            poll: Poll {
+                cluster: "plimsoll_poll".into(),
+                path: "/metrics".into(),
+                every: Micros::from_millis(200),
+                timeout: Micros::from_millis(1000),
+                unhealthy_after: 3,
+            },
+            tick: Micros::from_millis(25),
+            decide_after_bytes: 64 * 1024,
+            buffer_limit_bytes: 1024 * 1024,
+            stale_after: Micros::from_millis(2000),
+            explain: false,
+            access_log: false,
+            tie_band: fixed::ONE / 64,
+            weights: Weights {
+                prefill: 3 * fixed::ONE,
+                stall: fixed::ONE / 2,
+                crowding: fixed::ONE / 5,
+                kv_pressure: 5 * fixed::ONE,
+                kv_limit: fixed::ONE * 4 / 5,
+            },
+            priors: Priors {
+                prefill_ns_per_token: 30_000,
+                bytes_per_token: 4 * fixed::ONE,
+                output_tokens: 256,
+                e2e: Micros::from_millis(5000),
+            },
+            limits: Limits {
+                hosts: 256,
+                inflight: 4096,
+                prefix_blocks: 32_768,
+            },
+            fingerprint: hash::key(b"{}"),
+        }
+    }
+}
+
+impl Config {
+    /// Reads a JSON document. An empty document counts as `{}`.
+    ///
+    /// # Errors
+    /// Every problem found, each naming the field, its value and what is accepted.
+    pub fn parse(json: &[u8]) -> Result<Self, ConfigErrors> {
+        parse::parse(json)
+    }
+
+    /// The JSON schema of the document, from the same declaration that reads it.
+    pub fn schema() -> serde_json::Value {
+        describe::schema()
+    }
+
+    /// The fields as a Markdown table: name, default, accepted, meaning.
+    pub fn table() -> String {
+        describe::table()
+    }
+}
+
+/// Everything that is wrong with a document.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors(Vec<String>);
+
+impl ConfigErrors {
+    /// One message an error.
+    pub fn messages(&self) -> &[String] {
+        &self.0
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, message) in self.0.iter().enumerate() {
+            if i > 0 {
+                f.write_str("\n")?;
+            }
+            f.write_str(message)?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for ConfigErrors {}

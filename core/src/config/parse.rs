@@ -1,0 +1,246 @@
+//! Reads a document by the declaration.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ops::RangeInclusive;
+
+use serde_json::{Map, Value};
+
+use super::declare::{Visitor, declare};
+use super::{Config, ConfigErrors, ConfiguredHost, Policy, host};
+use crate::fixed;
+use crate::hash;
+
+pub(super) fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
+    let trimmed = json.trim_ascii();
+    let root = if trimmed.is_empty() {
+        Map::new()
+    } else {
+        match serde_json::from_slice(trimmed) {
+            Ok(Value::Object(map)) => map,
+            Ok(other) => {
+                let shown = shorten(&other.to_string());
+                return Err(ConfigErrors(
+                    [format!(
+                        "configuration: {shown} is not accepted; give a JSON object"
+                    )]
+                    .into(),
+                ));
+            }
+            Err(error) => {
+                return Err(ConfigErrors(
+                    [format!(
+                        "configuration: not JSON: {error}; give a JSON object"
+                    )]
+                    .into(),
+                ));
+            }
+        }
+    };
+    let mut config = Config::default();
+    let mut errors = Vec::new();
+    let mut reader = Reader {
+        path: String::new(),
+        object: &root,
+        known: Vec::new(),
+        errors: &mut errors,
+    };
+    declare(&mut config, &mut reader);
+    reader.refuse_unknown();
+    check_whole(&config, &mut errors);
+    if !errors.is_empty() {
+        return Err(ConfigErrors(errors));
+    }
+    config.fingerprint = hash::key(trimmed);
+    Ok(config)
+}
+
+/// What no single field can tell.
+fn check_whole(config: &Config, errors: &mut Vec<String>) {
+    if config.hosts.len() > config.limits.hosts {
+        errors.push(format!(
+            "hosts: {} hosts listed; limits.hosts accepts {}",
+            config.hosts.len(),
+            config.limits.hosts
+        ));
+    }
+    for (i, host) in config.hosts.iter().enumerate() {
+        if config
+            .hosts
+            .iter()
+            .take(i)
+            .any(|earlier| earlier.address == host.address)
+        {
+            errors.push(format!(
+                "hosts[{i}]: \"{}\" is listed twice; list each host once",
+                host.address
+            ));
+        }
+    }
+    if config.stale_after < config.poll.every {
+        errors.push(format!(
+            "stale_after_ms: {} is not accepted; give at least poll.every_ms ({})",
+            config.stale_after.get() / 1000,
+            config.poll.every.get() / 1000
+        ));
+    }
+    if config.buffer_limit_bytes < config.decide_after_bytes {
+        errors.push(format!(
+            "buffer_limit_bytes: {} is not accepted; give at least decide_after_bytes ({})",
+            config.buffer_limit_bytes, config.decide_after_bytes
+        ));
+    }
+}
+
+/// A value as a message shows it: whole when short.
+fn shorten(text: &str) -> String {
+    const SHOWN: usize = 60;
+    if text.chars().count() <= SHOWN {
+        return text.into();
+    }
+    let mut short: String = text.chars().take(SHOWN).collect();
+    short.push_str("...");
+    short
+}
+
+struct Reader<'a> {
+    path: String,
+    object: &'a Map<String, Value>,
+    known: Vec<String>,
+    errors: &'a mut Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn path_of(&self, name: &str) -> String {
+        if self.path.is_empty() {
+            name.into()
+        } else {
+            format!("{}.{name}", self.path)
+        }
+    }
+
+    fn take(&mut self, name: &str) -> Option<&'a Value> {
+        self.known.push(name.into());
+        self.object.get(name)
+    }
+
+    fn refuse(&mut self, name: &str, value: &Value, accepted: &str) {
+        let path = self.path_of(name);
+        self.errors.push(format!(
+            "{path}: {} is not accepted; give {accepted}",
+            shorten(&value.to_string())
+        ));
+    }
+
+    fn refuse_unknown(&mut self) {
+        for name in self.object.keys() {
+            if !self.known.contains(name) {
+                let path = self.path_of(name);
+                self.errors.push(format!(
+                    "{path}: unknown field; accepted here: {}",
+                    self.known.join(", ")
+                ));
+            }
+        }
+    }
+}
+
+impl Visitor for Reader<'_> {
+    fn text(&mut self, name: &str, field: &mut String, _doc: &str) {
+        match self.take(name) {
+            None => {}
+            Some(Value::String(text)) if !text.is_empty() && text.len() <= 256 => {
+                *field = text.clone()
+            }
+            Some(other) => self.refuse(name, other, "a string of 1 to 256 bytes"),
+        }
+    }
+
+    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, _doc: &str) {
+        let Some(value) = self.take(name) else { return };
+        match value.as_u64() {
+            Some(n) if range.contains(&n) => *field = n,
+            _ => self.refuse(
+                name,
+                value,
+                &format!("an integer from {} to {}", range.start(), range.end()),
+            ),
+        }
+    }
+
+    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, _doc: &str) {
+        let Some(value) = self.take(name) else { return };
+        match value.as_f64() {
+            // The bounds keep the product far inside u64, and rounding a double is exact on every target.
+            Some(n) if n >= *range.start() as f64 && n <= *range.end() as f64 => {
+                *field = (n * fixed::ONE as f64 + 0.5) as u64
+            }
+            _ => self.refuse(
+                name,
+                value,
+                &format!("a number from {} to {}", range.start(), range.end()),
+            ),
+        }
+    }
+
+    fn flag(&mut self, name: &str, field: &mut bool, _doc: &str) {
+        match self.take(name) {
+            None => {}
+            Some(Value::Bool(value)) => *field = *value,
+            Some(other) => self.refuse(name, other, "true or false"),
+        }
+    }
+
+    fn policy(&mut self, name: &str, field: &mut Policy, _doc: &str) {
+        let Some(value) = self.take(name) else { return };
+        match value.as_str().and_then(Policy::from_name) {
+            Some(policy) => *field = policy,
+            None => {
+                let names: Vec<&str> = Policy::NAMES.iter().map(|(name, _)| *name).collect();
+                self.refuse(name, value, &format!("one of {}", names.join(", ")));
+            }
+        }
+    }
+
+    fn hosts(&mut self, name: &str, field: &mut Vec<ConfiguredHost>, _doc: &str) {
+        match self.take(name) {
+            None => {}
+            Some(Value::Array(values)) => {
+                let path = self.path_of(name);
+                *field = values
+                    .iter()
+                    .enumerate()
+                    .filter_map(|(i, value)| {
+                        host::read(value, &format!("{path}[{i}]"), self.errors)
+                    })
+                    .collect();
+            }
+            Some(other) => self.refuse(
+                name,
+                other,
+                "a list of hosts, each \"ip:port\" or an object",
+            ),
+        }
+    }
+
+    fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
+        let empty = Map::new();
+        let object = match self.take(name) {
+            None => &empty,
+            Some(Value::Object(object)) => object,
+            Some(other) => {
+                self.refuse(name, other, "an object");
+                &empty
+            }
+        };
+        let mut inner = Reader {
+            path: self.path_of(name),
+            object,
+            known: Vec::new(),
+            errors: self.errors,
+        };
+        fields(&mut inner);
+        inner.refuse_unknown();
+    }
+}

@@ -1,0 +1,220 @@
+//! The hosts of a pool, and what is true of them together.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashMap;
+
+use crate::config::Priors;
+use crate::fixed::{self, ONE};
+use crate::host::{Address, Host, Load, MODELS, Polled, State};
+use crate::learn::{self, Fleetwide};
+
+/// A host as the list names it, from configuration or from a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct Listed {
+    /// Where it listens.
+    pub address: Address,
+    /// Static weight.
+    pub weight: u32,
+    /// Models it serves.
+    pub models: [u64; MODELS],
+    /// Whether it may be given work.
+    pub state: State,
+    /// What the engine said, if it was asked.
+    pub polled: Option<Polled>,
+}
+
+/// The table of hosts. An index stays with its host for as long as the host is listed or has work of ours.
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    hosts: Vec<Host>,
+    by_key: HashMap<u64, u16, passthrough::BuildMix>,
+    capacity: usize,
+    ignored: u64,
+    /// Share (Q16) of the running and waiting requests that other proxies sent.
+    foreign: u64,
+    /// What is learned over all hosts.
+    pub learned: Fleetwide,
+}
+
+impl Fleet {
+    /// An empty fleet of at most `capacity` hosts.
+    pub fn new(capacity: usize) -> Self {
+        Self {
+            hosts: Vec::new(),
+            by_key: HashMap::with_hasher(passthrough::BuildMix),
+            capacity: capacity.min(usize::from(u16::MAX)),
+            ignored: 0,
+            foreign: 0,
+            learned: Fleetwide::default(),
+        }
+    }
+
+    /// Every slot, hosts that are gone included.
+    pub fn hosts(&self) -> &[Host] {
+        &self.hosts
+    }
+
+    /// The host at `index`.
+    pub fn get(&self, index: usize) -> Option<&Host> {
+        self.hosts.get(index)
+    }
+
+    /// The host at `index`.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut Host> {
+        self.hosts.get_mut(index)
+    }
+
+    /// Index of the host at `address`.
+    pub fn find(&self, address: &Address) -> Option<usize> {
+        self.find_key(address.key())
+    }
+
+    /// Index of the host whose [`Address::key`] is `key`.
+    pub fn find_key(&self, key: u64) -> Option<usize> {
+        self.by_key.get(&key).map(|index| usize::from(*index))
+    }
+
+    /// Hosts that are listed.
+    pub fn listed(&self) -> usize {
+        self.hosts
+            .iter()
+            .filter(|host| host.state != State::Gone)
+            .count()
+    }
+
+    /// Hosts that found no room.
+    pub fn ignored(&self) -> u64 {
+        self.ignored
+    }
+
+    /// Share (Q16) of the fleet's requests that other proxies sent.
+    pub fn foreign(&self) -> u64 {
+        self.foreign
+    }
+
+    /// Takes over the list. Hosts that are not on it are gone: no new work, and their place is given to another once nothing of ours
+    /// runs there. Calls `reused(index)` for a place that has a new owner.
+    pub fn sync(
+        &mut self,
+        list: impl Iterator<Item = Listed> + Clone,
+        mut reused: impl FnMut(usize),
+    ) {
+        for host in &mut self.hosts {
+            host.state = State::Gone;
+        }
+        for listed in list.clone() {
+            if let Some(host) = self
+                .find(&listed.address)
+                .and_then(|index| self.hosts.get_mut(index))
+            {
+                host.state = listed.state;
+                host.weight = listed.weight.max(1);
+                host.models = listed.models;
+                if listed.polled.is_some() {
+                    host.polled = listed.polled;
+                }
+            }
+        }
+        // Only when it is clear who stays may a newcomer take the place of one who left.
+        for listed in list {
+            if self.find(&listed.address).is_none() {
+                match self.place(&listed) {
+                    Some((index, true)) => reused(index),
+                    Some(_) => {}
+                    None => self.ignored = self.ignored.saturating_add(1),
+                }
+            }
+        }
+    }
+
+    fn place(&mut self, listed: &Listed) -> Option<(usize, bool)> {
+        let mut host = Host::new(listed.address, listed.weight, listed.models);
+        host.state = listed.state;
+        host.polled = listed.polled;
+        let key = host.key;
+        let free = if self.hosts.len() < self.capacity {
+            None
+        } else {
+            Some(
+                self.hosts
+                    .iter()
+                    .position(|host| host.state == State::Gone && host.own.requests == 0)?,
+            )
+        };
+        let (index, again) = match free {
+            Some(index) => {
+                let slot = self.hosts.get_mut(index)?;
+                self.by_key.remove(&slot.key);
+                *slot = host;
+                (index, true)
+            }
+            None => {
+                self.hosts.push(host);
+                (self.hosts.len() - 1, false)
+            }
+        };
+        self.by_key
+            .insert(key, u16::try_from(index).unwrap_or(u16::MAX));
+        Some((index, again))
+    }
+
+    /// Works out speeds from what has been seen.
+    pub fn relearn(&mut self, priors: &Priors) {
+        let prior = fixed::mul_div(priors.prefill_ns_per_token, ONE, 1000);
+        learn::relearn(&self.learned, prior, &mut self.hosts);
+    }
+
+    /// Notes what of ours the engines' counters held; `sent_since(host)` is our load there that came after the poll.
+    pub fn settle_poll(&mut self, sent_since: impl Fn(usize) -> Load) {
+        let (mut ours, mut others) = (0u64, 0u64);
+        for (index, host) in self.hosts.iter_mut().enumerate() {
+            let since = sent_since(index);
+            let mut known = host.own;
+            known.requests = known.requests.saturating_sub(since.requests);
+            known.prefilling = known.prefilling.saturating_sub(since.prefilling);
+            known.kv_tokens = known.kv_tokens.saturating_sub(since.kv_tokens);
+            known.add(&host.peers);
+            host.at_poll = known;
+            if host.state != State::Gone {
+                ours += u64::from(host.ours());
+                others += u64::from(host.others());
+            }
+        }
+        let share = fixed::ratio(others, ours.saturating_add(others));
+        // A poll and our books are never of the same microsecond: a sixteenth is noise, not another proxy.
+        self.foreign = fixed::ewma(self.foreign, share.saturating_sub(ONE / 16), 3);
+    }
+}
+
+/// The hasher of [`Fleet`]'s table: keys are hashes already.
+mod passthrough {
+    use core::hash::{BuildHasher, Hasher};
+
+    #[derive(Clone, Copy, Debug, Default)]
+    pub(super) struct BuildMix;
+
+    impl BuildHasher for BuildMix {
+        type Hasher = Mix;
+        fn build_hasher(&self) -> Mix {
+            Mix(0)
+        }
+    }
+
+    #[derive(Debug)]
+    pub(super) struct Mix(u64);
+
+    impl Hasher for Mix {
+        fn write(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
+            }
+        }
+        fn write_u64(&mut self, value: u64) {
+            self.0 ^= value;
+        }
+        fn finish(&self) -> u64 {
+            self.0
+        }
+    }
+}

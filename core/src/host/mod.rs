@@ -1,0 +1,156 @@
+//! What is known about one host.
+//!
+//! Two words are kept apart: *in flight* is what we sent and has not ended; *running* and *waiting* are what the engine reports, which
+//! includes ours and everybody else's.
+
+mod address;
+mod fence;
+
+pub use address::{ADDRESS_BYTES, Address};
+pub use fence::Fence;
+
+use crate::fixed;
+use crate::learn::Speed;
+use crate::time::{Instant, Micros};
+
+/// Models a host is known to serve, as keys; the first few count.
+pub const MODELS: usize = 4;
+
+/// The first few of `models`, as records keep them.
+pub fn first_models(models: &[u64]) -> [u64; MODELS] {
+    let mut first = [0; MODELS];
+    for (to, from) in first.iter_mut().zip(models) {
+        *to = *from;
+    }
+    first
+}
+
+/// Whether a host may be given work, as the proxy or the collector sees it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// Takes requests.
+    #[default]
+    Ready = 0,
+    /// Finishes what it has, gets nothing new.
+    Draining = 1,
+    /// Failed its checks.
+    Down = 2,
+    /// No longer listed; kept until what is in flight there has ended.
+    Gone = 3,
+}
+
+/// Work in requests and tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Requests sent and not ended.
+    pub requests: u32,
+    /// Of those, requests without a first token.
+    pub prefilling: u32,
+    /// Uncached prompt tokens of the requests without a first token.
+    pub queued_tokens: u64,
+    /// KV tokens that the requests will hold: prompt and half the expected output.
+    pub kv_tokens: u64,
+}
+
+impl Load {
+    /// Adds `other` to this load.
+    pub const fn add(&mut self, other: &Self) {
+        self.requests = self.requests.saturating_add(other.requests);
+        self.prefilling = self.prefilling.saturating_add(other.prefilling);
+        self.queued_tokens = self.queued_tokens.saturating_add(other.queued_tokens);
+        self.kv_tokens = self.kv_tokens.saturating_add(other.kv_tokens);
+    }
+}
+
+/// What the engine said of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Polled {
+    /// When it said so.
+    pub at: Instant,
+    /// Requests in its batch.
+    pub running: u32,
+    /// Requests in its queue.
+    pub waiting: u32,
+    /// Share of its KV cache in use, Q16.
+    pub kv_used_q16: u32,
+    /// Size of its KV cache in tokens; 0 when it does not say.
+    pub kv_capacity_tokens: u64,
+}
+
+/// One host.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Where it listens.
+    pub address: Address,
+    /// [`Address::key`], kept because every decision needs it.
+    pub key: u64,
+    /// Speed relative to the others, until learned.
+    pub weight: u32,
+    /// Keys of the models it serves; zeros where unknown.
+    pub models: [u64; MODELS],
+    /// Whether it may be given work.
+    pub state: State,
+    /// The engine's own counters, as old as [`Polled::at`].
+    pub polled: Option<Polled>,
+    /// Our work there: this worker's.
+    pub own: Load,
+    /// The other workers' of this proxy, a tick old.
+    pub peers: Load,
+    /// Ours and the other workers' when the engine was polled, so that it is not counted twice.
+    pub at_poll: Load,
+    /// How fast it is.
+    pub speed: Speed,
+    /// Local ban after failed requests.
+    pub fence: Fence,
+    /// Largest recent gap between tokens of a stream of ours, and when it was seen: the token clock.
+    pub gap: (Micros, Instant),
+    /// New tokens taken in since its half of the prefix index last turned.
+    pub turnover: u64,
+}
+
+impl Host {
+    /// A host of which nothing is known but where it listens.
+    pub fn new(address: Address, weight: u32, models: [u64; MODELS]) -> Self {
+        Self {
+            address,
+            key: address.key(),
+            weight: weight.max(1),
+            models,
+            state: State::Ready,
+            polled: None,
+            own: Load::default(),
+            peers: Load::default(),
+            at_poll: Load::default(),
+            speed: Speed::default(),
+            fence: Fence::default(),
+            gap: (Micros::ZERO, Instant::ZERO),
+            turnover: 0,
+        }
+    }
+
+    /// Predicted time to prefill `tokens`.
+    pub fn predict(&self, tokens: u64) -> Micros {
+        Micros::new(fixed::mul_q16(tokens, self.speed.per_token))
+    }
+
+    /// Whether it is known to serve `model`.
+    pub fn serves(&self, model: u64) -> bool {
+        self.models.contains(&model)
+    }
+
+    /// Our requests there, over all workers of this proxy.
+    pub const fn ours(&self) -> u32 {
+        self.own.requests.saturating_add(self.peers.requests)
+    }
+
+    /// Requests of other proxies there, by the engine's counters.
+    pub fn others(&self) -> u32 {
+        self.polled.map_or(0, |polled| {
+            polled
+                .running
+                .saturating_add(polled.waiting)
+                .saturating_sub(self.at_poll.requests)
+        })
+    }
+}

@@ -1,0 +1,109 @@
+//! Homes: where a prefix belongs, agreed by every router without a word between them.
+//!
+//! # What it does
+//! With several routers each sees a part of the traffic, and a prefix that one router has placed is news to the others: split indexes
+//! bring every cache-aware policy down to round robin's hit ratio (research/routing-lab.md section 2). A home is the host that rendezvous
+//! hashing gives a prefix; all routers agree on it, so a prefix unknown here may well be cached there.
+//!
+//! # Formula
+//! The first block of the prompt found in fewer than 0.25/hosts of recent requests is the one that has a home (blocks shared by more
+//! would flood it). Blocks of the prompt not known at the home are credited to it times `min(2, p + p/h)`: p is the share of such
+//! credit that `cached_tokens` has confirmed, h the share of requests that went to their home, both by size of prompt. The credit is
+//! never below 0.1 times the share of load that belongs to other routers.
+//!
+//! # Limits
+//! Learned per size class only. Where the engine never reports cached tokens, p stays at 1.
+
+use crate::fixed::{self, ONE};
+use crate::rng;
+
+const CLASSES: usize = 24;
+/// Each sample moves a share by 1/32.
+const SHIFT: u32 = 5;
+
+#[derive(Clone, Copy, Debug)]
+struct Class {
+    confirmed: u64,
+    went: u64,
+    samples: u32,
+}
+
+/// What has been learned about homes.
+#[derive(Clone, Debug)]
+pub struct Homes {
+    classes: [Class; CLASSES],
+}
+
+impl Default for Homes {
+    fn default() -> Self {
+        Self {
+            classes: [Class {
+                confirmed: ONE,
+                went: ONE,
+                samples: 0,
+            }; CLASSES],
+        }
+    }
+}
+
+/// Size class of a prompt: the logarithm of its tokens.
+fn class_of(prompt_tokens: u64) -> usize {
+    (fixed::log2(prompt_tokens) as usize).min(CLASSES - 1)
+}
+
+impl Homes {
+    /// The home of the block `key` among `hosts`, each an index, a key all routers know, and its speed in octaves: the host with the
+    /// smallest exponential draw, sped up by its weight (weighted rendezvous hashing).
+    pub fn home_of(key: u64, hosts: impl Iterator<Item = (usize, u64, u32)>) -> Option<usize> {
+        hosts
+            .map(|(index, host, octave)| {
+                (
+                    fixed::neg_log2(rng::mix(key ^ host)) >> octave.min(16),
+                    host,
+                    index,
+                )
+            })
+            .min()
+            .map(|(_, _, index)| index)
+    }
+
+    /// Share (Q16, up to 2.0) of the unknown blocks credited to the home of a prompt of `prompt_tokens`, when `foreign` (Q16) of the
+    /// fleet's load belongs to other routers.
+    pub fn credit(&self, prompt_tokens: u64, foreign: u64) -> u64 {
+        if foreign == 0 {
+            return 0;
+        }
+        let Some(class) = self.classes.get(class_of(prompt_tokens)) else {
+            return 0;
+        };
+        let p = if class.samples == 0 {
+            ONE
+        } else {
+            class.confirmed
+        };
+        let credit = p.saturating_add(fixed::ratio(p, class.went.max(1)));
+        credit.min(2 * ONE).max(foreign / 10)
+    }
+
+    /// A request of `prompt_tokens` was sent, to its home or elsewhere.
+    pub fn on_sent(&mut self, prompt_tokens: u64, home: bool) {
+        if let Some(class) = self.classes.get_mut(class_of(prompt_tokens)) {
+            class.went = fixed::ewma(class.went, if home { ONE } else { 0 }, SHIFT);
+        }
+    }
+
+    /// The engine has said how many tokens it had cached: `confirmed` of the `credited` ones that were not known before.
+    pub fn on_confirmed(&mut self, prompt_tokens: u64, credited: u64, confirmed: u64) {
+        if credited == 0 {
+            return;
+        }
+        if let Some(class) = self.classes.get_mut(class_of(prompt_tokens)) {
+            class.confirmed = fixed::ewma(
+                class.confirmed,
+                fixed::ratio(confirmed.min(credited), credited),
+                SHIFT,
+            );
+            class.samples = class.samples.saturating_add(1);
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! The router's exchange with the collector (snapshots) and with the other workers (shares).
+
+use alloc::vec::Vec;
+
+use super::{Applied, Router};
+use crate::fleet::Listed;
+use crate::host::Load;
+use crate::learn::Sums;
+use crate::prefix::Learned;
+use crate::share::{self, Part, RING, Share, SharedBlock};
+use crate::snapshot::{SnapshotError, View};
+use crate::time::{Instant, Micros};
+
+/// A share older than this is of a worker that is gone.
+const SHARE_LIFE: Micros = Micros::from_millis(1000);
+
+/// The last prefix blocks that this worker placed, for the others to read.
+#[derive(Clone, Debug)]
+pub(super) struct Ring {
+    blocks: Vec<Learned>,
+    /// Running number of the next block.
+    next: u64,
+    missed: u64,
+}
+
+impl Ring {
+    pub(super) fn new() -> Self {
+        Self {
+            blocks: Vec::with_capacity(RING),
+            next: 0,
+            missed: 0,
+        }
+    }
+
+    pub(super) fn push(&mut self, key: u64, host: u16) {
+        let learned = Learned { key, host };
+        let place = (self.next % RING as u64) as usize;
+        match self.blocks.get_mut(place) {
+            Some(slot) => *slot = learned,
+            None => self.blocks.push(learned),
+        }
+        self.next += 1;
+    }
+
+    /// Blocks of other workers that were overwritten before they were read.
+    pub(super) const fn missed(&self) -> u64 {
+        self.missed
+    }
+
+    /// The blocks, oldest first.
+    fn iter(&self) -> impl Iterator<Item = Learned> + '_ {
+        let split = if self.blocks.len() < RING {
+            0
+        } else {
+            (self.next % RING as u64) as usize
+        };
+        let (newer, older) = self
+            .blocks
+            .split_at_checked(split)
+            .unwrap_or((&self.blocks, &[]));
+        older.iter().chain(newer).copied()
+    }
+}
+
+/// Another worker, by the slot it writes.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    slot: usize,
+    owner: u64,
+    stamp: Instant,
+    next: u64,
+    parts: Vec<(u16, Load, Sums)>,
+}
+
+impl Router {
+    /// Takes over what the collector has published. Returns the epoch.
+    ///
+    /// # Errors
+    /// When the bytes are no snapshot this module can read; the last good one stays in force.
+    pub fn apply_snapshot(&mut self, now: Instant, bytes: &[u8]) -> Result<u64, SnapshotError> {
+        let view = View::new_checked(bytes)?;
+        let (epoch, writer) = (view.epoch(), view.writer());
+        // A stamp from the future is of a clock that was set back: it counts as written now, and ages from here.
+        let stamp = view.stamp().min(now);
+        if self
+            .snapshot
+            .is_some_and(|applied| applied.epoch == epoch && applied.writer == writer)
+        {
+            return Ok(epoch);
+        }
+        let index = &mut self.index;
+        let polled = view.records().any(|record| record.polled.is_some());
+        let listed = view.records().map(|record| Listed {
+            address: record.address,
+            weight: record.weight,
+            models: record.models,
+            state: record.state,
+            polled: record.polled,
+        });
+        self.fleet.sync(listed, |reused| index.forget(reused));
+        self.snapshot = Some(Applied {
+            epoch,
+            writer,
+            stamp,
+            polled,
+        });
+
+        self.scratch.loads.fill(Load::default());
+        for flight in self.inflight.iter() {
+            let host = usize::from(flight.host);
+            let at = self
+                .fleet
+                .get(host)
+                .and_then(|host| host.polled)
+                .map_or(Instant::ZERO, |polled| polled.at);
+            if flight.sent > at
+                && let Some(load) = self.scratch.loads.get_mut(host)
+            {
+                load.add(&Load {
+                    requests: 1,
+                    prefilling: u32::from(flight.prefilling),
+                    queued_tokens: 0,
+                    kv_tokens: flight.kv_tokens,
+                });
+            }
+        }
+        let loads = &self.scratch.loads;
+        self.fleet
+            .settle_poll(|host| loads.get(host).copied().unwrap_or_default());
+        self.relearn = true;
+        Ok(epoch)
+    }
+
+    /// Writes this worker's share into `out`.
+    pub fn write_share(&mut self, now: Instant, out: &mut Vec<u8>) {
+        // Parts go out in the order of hosts, those with nothing to tell left out; blocks name their host by its place in that order.
+        let telling = |host: &crate::host::Host| {
+            host.own != Load::default() || host.speed.own.samples > 0 || host.turnover > 0
+        };
+        let hosts = self.fleet.hosts();
+        let parts = hosts.iter().filter(|host| telling(host)).map(|host| Part {
+            host: host.key,
+            load: host.own,
+            sums: host.speed.own,
+        });
+        let mut places = Vec::with_capacity(hosts.len());
+        let mut place = 0u32;
+        for host in hosts {
+            places.push(telling(host).then_some(place));
+            place += u32::from(telling(host));
+        }
+        // Every block listed counts in the running number, so one whose host is gone is kept as a block of nobody.
+        let blocks = self.ring.iter().map(|learned| {
+            let part = places
+                .get(usize::from(learned.host))
+                .copied()
+                .flatten()
+                .unwrap_or(u32::MAX);
+            SharedBlock {
+                key: learned.key,
+                part,
+            }
+        });
+        share::write(out, self.seed, now, self.ring.next, parts, blocks);
+    }
+
+    /// Takes over what the worker of `slot` has written. Damaged bytes, one's own, and what was read before change nothing.
+    pub fn apply_share(&mut self, now: Instant, slot: usize, bytes: &[u8]) {
+        let Some(share) = Share::new_checked(bytes) else {
+            return;
+        };
+        if share.owner() == self.seed || now.since(share.stamp()) > SHARE_LIFE {
+            return;
+        }
+        let place = match self.peers.iter().position(|peer| peer.slot == slot) {
+            Some(place) => place,
+            None => {
+                self.peers.push(Peer {
+                    slot,
+                    owner: 0,
+                    stamp: Instant::ZERO,
+                    next: 0,
+                    parts: Vec::new(),
+                });
+                self.peers.len() - 1
+            }
+        };
+        let Some(peer) = self.peers.get_mut(place) else {
+            return;
+        };
+        if peer.owner != share.owner() {
+            (peer.owner, peer.next) = (share.owner(), 0);
+        } else if peer.stamp == share.stamp() {
+            return;
+        }
+        peer.stamp = share.stamp();
+        peer.parts.clear();
+        // Records of hosts unknown here keep their place, since blocks refer to places.
+        for part in share.parts() {
+            let host = self
+                .fleet
+                .find_key(part.host)
+                .and_then(|index| u16::try_from(index).ok())
+                .unwrap_or(super::NOWHERE);
+            peer.parts.push((host, part.load, part.sums));
+        }
+        let blocks = share.blocks();
+        let first = share.next().saturating_sub(blocks.len() as u64);
+        if peer.next != 0 {
+            self.ring.missed = self
+                .ring
+                .missed
+                .saturating_add(first.saturating_sub(peer.next));
+        }
+        let known = usize::try_from(peer.next.saturating_sub(first)).unwrap_or(usize::MAX);
+        let seconds = now.as_micros() / 1_000_000;
+        for block in blocks.skip(known) {
+            if let Some((host, ..)) = peer.parts.get(block.part as usize)
+                && *host != super::NOWHERE
+            {
+                self.index.insert_learned(
+                    Learned {
+                        key: block.key,
+                        host: *host,
+                    },
+                    seconds,
+                );
+            }
+        }
+        peer.next = share.next();
+        self.peers_changed = true;
+    }
+
+    /// Sums up what the other workers said last.
+    pub(super) fn sum_peers(&mut self, now: Instant) {
+        let before = self.peers.len();
+        self.peers
+            .retain(|peer| now.since(peer.stamp) <= SHARE_LIFE);
+        if !core::mem::take(&mut self.peers_changed) && self.peers.len() == before {
+            return;
+        }
+        for index in 0..self.fleet.hosts().len() {
+            if let Some(host) = self.fleet.get_mut(index) {
+                host.peers = Load::default();
+                host.speed.peers = Sums::default();
+            }
+        }
+        for peer in &self.peers {
+            for (host, load, sums) in &peer.parts {
+                if let Some(host) = self.fleet.get_mut(usize::from(*host)) {
+                    host.peers.add(load);
+                    host.speed.peers.add(sums);
+                }
+            }
+        }
+        self.relearn = true;
+    }
+}

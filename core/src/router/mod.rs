@@ -1,0 +1,402 @@
+//! The facade: everything an adapter calls, and nothing else.
+//!
+//! A [`Router`] belongs to one worker and one pool. An adapter brings it requests ([`Router::on_request`]), what it sees of responses
+//! ([`Router::on_served`], [`Router::on_chunk`], [`Router::on_done`]), the state of the fleet ([`Router::apply_snapshot`]) and of the other workers
+//! ([`Router::apply_share`]), and the passing of time ([`Router::on_tick`]). It answers with a [`Verdict`]. The same calls with the same
+//! arguments give the same answers on every target.
+
+mod decide;
+mod exchange;
+#[cfg(test)]
+mod tests;
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::config::Config;
+use crate::cost::Costs;
+use crate::eligible::RuledOut;
+pub use crate::explain::{Decision, Line, Step};
+use crate::fleet::{Fleet, Listed};
+use crate::host::{Address, Host, Load, State};
+pub use crate::inflight::Ticket;
+use crate::inflight::{Flight, Inflight};
+use crate::observe::Seen;
+use crate::policy::Classic;
+use crate::prefix::{Homes, Index};
+use crate::rng;
+use crate::time::{Instant, Micros};
+use exchange::{Peer, Ring};
+
+/// What becomes of a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It goes to the ranked hosts.
+    Forward(Decision),
+    /// Name no host: the proxy's own policy chooses.
+    Pass(PassReason),
+    /// No host may have it.
+    Reject(Reason),
+}
+
+/// Why no host is named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PassReason {
+    /// No host is known.
+    NoHosts,
+    /// Every host is draining.
+    NoneEligible,
+}
+
+impl PassReason {
+    /// The name used in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoHosts => "no_hosts",
+            Self::NoneEligible => "none_eligible",
+        }
+    }
+}
+
+/// Why a request is refused: a hard constraint that no host meets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The hosts that serve its model take no requests.
+    NoHostForModel(RuledOut),
+}
+
+impl Reason {
+    /// The name used in metrics and in the response.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NoHostForModel(_) => "no_host_for_model",
+        }
+    }
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Status of the response; 0 when there was none.
+    pub status: u16,
+    /// The client left.
+    pub aborted: bool,
+    /// The host could not be reached, or broke off.
+    pub failed: bool,
+}
+
+/// The router of one worker.
+#[derive(Clone, Debug)]
+pub struct Router {
+    config: Config,
+    seed: u64,
+    fleet: Fleet,
+    index: Index,
+    homes: Homes,
+    costs: Costs,
+    inflight: Inflight,
+    classic: Classic,
+    scratch: Scratch,
+    snapshot: Option<Applied>,
+    mean_uncached: u64,
+    relearn: bool,
+    ring: Ring,
+    peers: Vec<Peer>,
+    peers_changed: bool,
+}
+
+/// The snapshot that was last applied.
+#[derive(Clone, Copy, Debug)]
+struct Applied {
+    epoch: u64,
+    writer: u64,
+    stamp: Instant,
+    /// Whether any engine reports on itself.
+    polled: bool,
+}
+
+/// Working memory of a decision, allocated once.
+#[derive(Clone, Debug)]
+struct Scratch {
+    eligible: Vec<u64>,
+    matching: Vec<u64>,
+    cached_bytes: Vec<u64>,
+    scores: Vec<(usize, u64, u64)>,
+    loads: Vec<Load>,
+}
+
+/// KV capacity assumed of an engine that does not report it, in tokens: the smallest card in the calibration set.
+const ASSUMED_KV_TOKENS: u64 = 40_000;
+/// The host of a flight that is served by a host unknown here.
+const NOWHERE: u16 = u16::MAX;
+
+impl Router {
+    /// A router that knows the configured hosts. `seed` names this worker and starts its random sequence.
+    pub fn new(config: Config, seed: u64) -> Self {
+        let hosts = config.limits.hosts;
+        let words = hosts.div_ceil(64);
+        let mut router = Self {
+            fleet: Fleet::new(hosts),
+            index: Index::new(config.limits.prefix_blocks, hosts),
+            homes: Homes::default(),
+            costs: Costs::new(&config.priors),
+            inflight: Inflight::new(config.limits.inflight),
+            classic: Classic::new(seed, hosts),
+            scratch: Scratch {
+                eligible: vec![0; words],
+                matching: vec![0; words],
+                cached_bytes: vec![0; hosts],
+                scores: Vec::with_capacity(hosts),
+                loads: vec![Load::default(); hosts],
+            },
+            snapshot: None,
+            mean_uncached: 0,
+            relearn: true,
+            ring: Ring::new(),
+            peers: Vec::new(),
+            peers_changed: false,
+            seed: seed.max(1),
+            config: Config::default(),
+        };
+        router.configure(config);
+        router
+    }
+
+    /// Takes over a new configuration. What is in flight and what has been learned stays; table sizes are fixed at the start of a worker.
+    pub fn configure(&mut self, mut config: Config) {
+        if !config.hosts.is_empty() {
+            let index = &mut self.index;
+            let listed = config.hosts.iter().map(|host| Listed {
+                address: host.address,
+                weight: host.weight,
+                models: crate::host::first_models(&host.models),
+                state: State::Ready,
+                polled: None,
+            });
+            self.fleet.sync(listed, |reused| index.forget(reused));
+        }
+        if self.config.limits != config.limits
+            && !self.scratch.loads.is_empty()
+            && self.fleet.listed() > 0
+        {
+            config.limits.hosts = self.scratch.loads.len();
+        }
+        self.config = config;
+        self.fleet.relearn(&self.config.priors);
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Decides where `request` goes, and books it there.
+    pub fn on_request(&mut self, now: Instant, request: &crate::request::Request<'_>) -> Verdict {
+        decide::decide(self, now, request)
+    }
+
+    /// The response of `ticket` begins, and comes from `served`: books the request there if that was not the first choice, and remembers
+    /// that the first choice failed. Returns whether it was booked anew.
+    pub fn on_served(&mut self, now: Instant, ticket: Ticket, served: Address) -> bool {
+        let served = self.fleet.find(&served);
+        let Some(flight) = self.inflight.get_mut(ticket) else {
+            return false;
+        };
+        let booked = usize::from(flight.host);
+        if served == Some(booked) || (served.is_none() && flight.host == NOWHERE) {
+            return false;
+        }
+        let mut moved = *flight;
+        moved.host = served
+            .and_then(|index| u16::try_from(index).ok())
+            .unwrap_or(NOWHERE);
+        // The time spent on the failed attempt says nothing of the host that answers.
+        moved.ahead_tokens = 0;
+        moved.known_tokens = 0;
+        moved.credited_tokens = 0;
+        let before = core::mem::replace(flight, moved);
+        self.unbook(&before);
+        self.book(&moved);
+        if let Some(host) = self.fleet.get_mut(booked) {
+            host.fence.on_failure(now);
+        }
+        true
+    }
+
+    /// A piece of the response has been read. Returns the time to first token when this is it.
+    pub fn on_chunk(&mut self, now: Instant, ticket: Ticket, seen: Seen) -> Option<Micros> {
+        let flight = self.inflight.get_mut(ticket)?;
+        let mut ttft = None;
+        if seen.tokens > 0 {
+            let gap = now.since(flight.last_token);
+            let first = flight.tokens == 0;
+            flight.tokens = flight.tokens.saturating_add(seen.tokens);
+            flight.last_token = now;
+            let was_prefilling = core::mem::replace(&mut flight.prefilling, false);
+            let flight = *flight;
+            if let Some(host) = self.fleet.get_mut(usize::from(flight.host)) {
+                if was_prefilling {
+                    end_prefill(host, &flight);
+                }
+                if !first {
+                    host.gap = (gap, now);
+                } else if flight.stream && flight.ahead_tokens > 0 {
+                    let error = host.speed.on_first_token(gap, flight.ahead_tokens);
+                    self.fleet.learned.on_sample(error);
+                    self.relearn = true;
+                }
+            }
+            if first {
+                ttft = Some(now.since(flight.sent));
+            }
+        }
+        if let Some(usage) = seen.usage {
+            let flight = self.inflight.get_mut(ticket).copied()?;
+            let (prompt, completion) = (
+                u64::from(usage.prompt_tokens),
+                u64::from(usage.completion_tokens),
+            );
+            self.costs
+                .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
+            if let Some(cached) = usage.cached_tokens {
+                let beyond = u64::from(cached).saturating_sub(flight.known_tokens);
+                self.homes
+                    .on_confirmed(flight.prompt_tokens, flight.credited_tokens, beyond);
+            }
+        }
+        ttft
+    }
+
+    /// The request of `ticket` has ended, however it did. Calling it again does nothing.
+    pub fn on_done(&mut self, now: Instant, ticket: Ticket, outcome: Outcome) {
+        let Some(flight) = self.inflight.end(ticket) else {
+            return;
+        };
+        self.unbook(&flight);
+        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+            return;
+        };
+        if outcome.failed {
+            host.fence.on_failure(now);
+        } else if !outcome.aborted && (200..500).contains(&outcome.status) {
+            host.fence.on_success();
+            if outcome.status < 300 {
+                host.speed.on_end(now.since(flight.sent));
+            }
+        }
+    }
+
+    /// Time passes: sums up what other workers said, lets go of prefills that must be over, works out speeds.
+    pub fn on_tick(&mut self, now: Instant) {
+        self.sum_peers(now);
+        for flight in self.inflight.iter_mut() {
+            // An answer that is not streamed shows no first token; its prefill is taken to be over in twice the predicted time.
+            if flight.prefilling
+                && !flight.stream
+                && let Some(host) = self.fleet.get_mut(usize::from(flight.host))
+                && now.since(flight.sent) > host.predict(flight.ahead_tokens).times(2)
+            {
+                flight.prefilling = false;
+                end_prefill(host, flight);
+            }
+        }
+        if self.relearn {
+            self.relearn = false;
+            self.fleet.relearn(&self.config.priors);
+        }
+    }
+
+    /// Whether the model must be known before a host can be named: hosts differ in what they serve.
+    pub fn needs_model(&self) -> bool {
+        let mut models = self
+            .listed_hosts()
+            .filter_map(|host| host.models.first())
+            .filter(|model| **model != 0);
+        let first = models.next();
+        first.is_some_and(|first| models.any(|model| model != first))
+    }
+
+    /// The hosts that are listed, with their indices.
+    pub fn hosts(&self) -> impl Iterator<Item = (usize, &Host)> {
+        self.fleet
+            .hosts()
+            .iter()
+            .enumerate()
+            .filter(|(_, host)| host.state != State::Gone)
+    }
+
+    fn listed_hosts(&self) -> impl Iterator<Item = &Host> {
+        self.hosts().map(|(_, host)| host)
+    }
+
+    /// The address of the host at `index`, even if it is no longer listed.
+    pub fn address(&self, index: usize) -> Option<Address> {
+        self.fleet.get(index).map(|host| host.address)
+    }
+
+    /// How many hosts are listed.
+    pub fn host_count(&self) -> usize {
+        self.fleet.listed()
+    }
+
+    /// Requests of this worker in flight.
+    pub fn in_flight(&self) -> usize {
+        self.inflight.len()
+    }
+
+    /// Age of the last snapshot, if there has been one.
+    pub fn snapshot_age(&self, now: Instant) -> Option<Micros> {
+        self.snapshot.map(|snapshot| now.since(snapshot.stamp))
+    }
+
+    /// What did not fit into fixed tables: hosts ignored, requests untracked, prefix blocks evicted, blocks of other workers missed.
+    pub fn overflows(&self) -> [u64; 4] {
+        [
+            self.fleet.ignored(),
+            self.inflight.untracked(),
+            self.index.evictions(),
+            self.ring.missed(),
+        ]
+    }
+
+    fn book(&mut self, flight: &Flight) {
+        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+            return;
+        };
+        host.own.requests = host.own.requests.saturating_add(1);
+        host.own.kv_tokens = host.own.kv_tokens.saturating_add(flight.kv_tokens);
+        if flight.prefilling {
+            host.own.prefilling = host.own.prefilling.saturating_add(1);
+            host.own.queued_tokens = host
+                .own
+                .queued_tokens
+                .saturating_add(flight.uncached_tokens);
+        }
+    }
+
+    fn unbook(&mut self, flight: &Flight) {
+        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+            return;
+        };
+        host.own.requests = host.own.requests.saturating_sub(1);
+        host.own.kv_tokens = host.own.kv_tokens.saturating_sub(flight.kv_tokens);
+        if flight.prefilling {
+            end_prefill(host, flight);
+        }
+    }
+}
+
+const fn end_prefill(host: &mut Host, flight: &Flight) {
+    host.own.prefilling = host.own.prefilling.saturating_sub(1);
+    host.own.queued_tokens = host
+        .own
+        .queued_tokens
+        .saturating_sub(flight.uncached_tokens);
+}
+
+/// Rendezvous key of a request that has no block to be known by.
+const fn fallback_key(seed: u64) -> u64 {
+    rng::mix(seed)
+}

@@ -1,0 +1,221 @@
+//! What one worker tells the others every tick: its outstanding work, what it has learned of speeds, and which host has come to hold
+//! which prefix blocks.
+//!
+//! Each Envoy worker is a VM of its own, so without this every worker would be a router of its own, with the split prefix index that
+//! costs. A share is written whole by its one writer and read by the others; blocks carry a running number, so a reader takes each
+//! once and sees how many it missed.
+//!
+//! Layout, little endian: magic `PLSH`, version (u16), zero (u16), owner (u64), stamp in microseconds (u64), number of the first block
+//! after the ones listed (u64), hosts (u32), blocks (u32), checksum of all that follows (u64); then a record of 64 bytes a host (key, requests,
+//! prefilling, queued tokens, KV tokens, and the three sums of [`crate::learn::Sums`]) and 12 bytes a block (key and, as u32, the place
+//! of its host among the records).
+
+use alloc::vec::Vec;
+
+use crate::bytes::{pad, put, u16_at, u32_at, u64_at};
+use crate::hash;
+use crate::host::Load;
+use crate::learn::Sums;
+use crate::time::Instant;
+
+const MAGIC: &[u8; 4] = b"PLSH";
+const VERSION: u16 = 1;
+const HEADER: usize = 48;
+const RECORD: usize = 64;
+const BLOCK: usize = 12;
+/// Blocks kept for the others to read; at 60 blocks a prompt, 17 prompts between two ticks.
+pub const RING: usize = 1024;
+
+/// One host of a share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Key of the host's address.
+    pub host: u64,
+    /// The worker's outstanding work there.
+    pub load: Load,
+    /// What it has learned of the host's speed.
+    pub sums: Sums,
+}
+
+/// A block and the place of its host among the parts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SharedBlock {
+    /// Key of the block.
+    pub key: u64,
+    /// Place of the host among the parts.
+    pub part: u32,
+}
+
+/// Writes a share into `out`, which is emptied first. `next` is the running number after the last of `blocks`.
+pub fn write(
+    out: &mut Vec<u8>,
+    owner: u64,
+    stamp: Instant,
+    next: u64,
+    parts: impl Iterator<Item = Part>,
+    blocks: impl Iterator<Item = SharedBlock>,
+) {
+    out.clear();
+    pad(out, HEADER);
+    let (mut part_count, mut block_count) = (0u32, 0u32);
+    for part in parts {
+        out.extend_from_slice(&part.host.to_le_bytes());
+        out.extend_from_slice(&part.load.requests.to_le_bytes());
+        out.extend_from_slice(&part.load.prefilling.to_le_bytes());
+        for value in [
+            part.load.queued_tokens,
+            part.load.kv_tokens,
+            part.sums.ttft,
+            part.sums.tokens,
+            part.sums.samples,
+            0,
+        ] {
+            out.extend_from_slice(&value.to_le_bytes());
+        }
+        part_count += 1;
+    }
+    for block in blocks {
+        out.extend_from_slice(&block.key.to_le_bytes());
+        out.extend_from_slice(&block.part.to_le_bytes());
+        block_count += 1;
+    }
+    put(out, 0, MAGIC);
+    put(out, 4, &VERSION.to_le_bytes());
+    put(out, 8, &owner.to_le_bytes());
+    put(out, 16, &stamp.as_micros().to_le_bytes());
+    put(out, 24, &next.to_le_bytes());
+    put(out, 32, &part_count.to_le_bytes());
+    put(out, 36, &block_count.to_le_bytes());
+    let checksum = hash::key(out.get(HEADER..).unwrap_or_default());
+    put(out, 40, &checksum.to_le_bytes());
+}
+
+/// A share read in place.
+#[derive(Clone, Copy, Debug)]
+pub struct Share<'a> {
+    bytes: &'a [u8],
+    parts: &'a [u8],
+    blocks: &'a [u8],
+}
+
+/// The owner that `bytes` name, without checking anything else; 0 when there is none.
+pub fn owner_of(bytes: &[u8]) -> u64 {
+    u64_at(bytes, 8)
+}
+
+/// The stamp that `bytes` bear, without checking anything else.
+pub fn stamp_of(bytes: &[u8]) -> Instant {
+    Instant::from_micros(u64_at(bytes, 16))
+}
+
+impl<'a> Share<'a> {
+    /// Checks `bytes`; `None` when they are damaged, of another version, or no share at all.
+    pub fn new_checked(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_at_checked(HEADER)?;
+        if !header.starts_with(MAGIC)
+            || u16_at(header, 4) != VERSION
+            || u64_at(header, 40) != hash::key(rest)
+        {
+            return None;
+        }
+        let (parts, blocks) =
+            rest.split_at_checked((u32_at(header, 32) as usize).checked_mul(RECORD)?)?;
+        (blocks.len() == (u32_at(header, 36) as usize).checked_mul(BLOCK)?).then_some(Self {
+            bytes,
+            parts,
+            blocks,
+        })
+    }
+
+    /// Who wrote it.
+    pub fn owner(&self) -> u64 {
+        owner_of(self.bytes)
+    }
+
+    /// When.
+    pub fn stamp(&self) -> Instant {
+        stamp_of(self.bytes)
+    }
+
+    /// Running number after the last block.
+    pub fn next(&self) -> u64 {
+        u64_at(self.bytes, 24)
+    }
+
+    /// The hosts.
+    pub fn parts(&self) -> impl Iterator<Item = Part> + 'a {
+        self.parts.chunks_exact(RECORD).map(|bytes| Part {
+            host: u64_at(bytes, 0),
+            load: Load {
+                requests: u32_at(bytes, 8),
+                prefilling: u32_at(bytes, 12),
+                queued_tokens: u64_at(bytes, 16),
+                kv_tokens: u64_at(bytes, 24),
+            },
+            sums: Sums {
+                ttft: u64_at(bytes, 32),
+                tokens: u64_at(bytes, 40),
+                samples: u64_at(bytes, 48),
+            },
+        })
+    }
+
+    /// The last blocks, oldest first.
+    pub fn blocks(&self) -> impl ExactSizeIterator<Item = SharedBlock> + 'a {
+        self.blocks.chunks_exact(BLOCK).map(|bytes| SharedBlock {
+            key: u64_at(bytes, 0),
+            part: u32_at(bytes, 8),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_damage_is_refused() {
+        let part = Part {
+            host: 5,
+            load: Load {
+                requests: 1,
+                prefilling: 2,
+                queued_tokens: 3,
+                kv_tokens: 4,
+            },
+            sums: Sums {
+                ttft: 5,
+                tokens: 6,
+                samples: 7,
+            },
+        };
+        let blocks = [
+            SharedBlock { key: 8, part: 0 },
+            SharedBlock { key: 9, part: 0 },
+        ];
+        let mut bytes = Vec::new();
+        write(
+            &mut bytes,
+            1,
+            Instant::from_micros(2),
+            3,
+            [part].into_iter(),
+            blocks.into_iter(),
+        );
+        let share = Share::new_checked(&bytes).unwrap();
+        assert_eq!(
+            (share.owner(), share.stamp(), share.next()),
+            (1, Instant::from_micros(2), 3)
+        );
+        assert_eq!(share.parts().collect::<Vec<_>>(), [part]);
+        assert_eq!(share.blocks().collect::<Vec<_>>(), blocks);
+        for length in 0..bytes.len() {
+            assert!(Share::new_checked(&bytes[..length]).is_none());
+        }
+        for at in (0..6).chain(32..bytes.len()) {
+            let mut bad = bytes.clone();
+            bad[at] ^= 0x40;
+            assert!(Share::new_checked(&bad).is_none(), "{at}");
+        }
+    }
+}
