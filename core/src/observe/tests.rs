@@ -196,6 +196,7 @@ fn usage_of_streams() {
             r#"{"usage":{"prompt_tokens_details":null,"completion_tokens_details":{"cached_tokens":1,"prompt_tokens":2},"prompt_tokens":10}}"#,
             usage(10, 0, None),
         ),
+        (r#"{"x":{"usage":0},"message":[{"prompt_tokens":3}]}"#, None),
         (r#"{"usage":null}"#, None),
         (r#"{"usage":{}}"#, None),
         (

@@ -132,7 +132,8 @@ fn tools_are_hashed_before_messages_and_counted_after() {
             )
         },
         {
-            let text = "z".repeat(400);
+            // Near enough to a block end for the tools to reach it, were they hashed.
+            let text = "z".repeat(490);
             format!(r#""messages":[{{"role":"user","content":"{text}"}}]"#)
         },
     );
