@@ -1,7 +1,7 @@
 //! One host as the configuration lists it: `"ip:port"` or an object.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde_json::Value;
@@ -83,7 +83,7 @@ pub(super) fn read(value: &Value, path: &str, errors: &mut Vec<String>) -> Optio
         other => {
             errors.push(format!(
                 "{path}: {} is not accepted; give \"ip:port\" or an object with {FIELDS}",
-                other.to_string()
+                other
             ));
             None
         }

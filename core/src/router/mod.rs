@@ -30,6 +30,8 @@ use exchange::{Peer, Ring};
 
 /// What becomes of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
+// A decision lives on the stack for the length of one call; boxing it would allocate on every request.
+#[allow(clippy::large_enum_variant)]
 pub enum Verdict {
     /// It goes to the ranked hosts.
     Forward(Decision),

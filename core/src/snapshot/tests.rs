@@ -100,7 +100,7 @@ fn every_damage_is_refused() {
             "byte {at}"
         );
     }
-    let mut newer = good.clone();
+    let mut newer = good;
     newer[4] = 2;
     assert_eq!(
         View::new_checked(&newer).unwrap_err(),
