@@ -1,0 +1,202 @@
+//! A running Envoy with the module, in front of some hosts.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use plimsoll_envoy::process::free_address;
+use plimsoll_envoy::{Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Response};
+use serde_json::Value;
+
+use crate::artefacts::{module, root};
+use crate::client::{Client, Protocol};
+use crate::metrics::Metrics;
+use crate::wait::until;
+
+/// What a test varies.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// Servers behind the proxy.
+    pub hosts: Vec<SocketAddr>,
+    /// The module's configuration.
+    pub configuration: Value,
+    /// Load the filter from a watched file.
+    pub hot_swap: bool,
+    /// Worker threads.
+    pub concurrency: u32,
+}
+
+impl Setting {
+    /// These hosts, and defaults for the rest: discovery, one worker.
+    pub fn hosts(hosts: impl IntoIterator<Item = SocketAddr>) -> Self {
+        Self {
+            hosts: hosts.into_iter().collect(),
+            configuration: Value::Object(serde_json::Map::new()),
+            hot_swap: false,
+            concurrency: 1,
+        }
+    }
+
+    /// The same with a configuration of the module.
+    #[must_use]
+    pub fn configuration(self, configuration: Value) -> Self {
+        Self {
+            configuration,
+            ..self
+        }
+    }
+}
+
+/// Envoy, running.
+#[derive(Debug)]
+pub struct Stand {
+    envoy: Envoy,
+    hosts: usize,
+}
+
+impl Stand {
+    /// Starts Envoy and waits until the module has found its hosts and holds a snapshot of them.
+    ///
+    /// # Panics
+    ///
+    /// When it does not come to that.
+    pub async fn start(setting: Setting) -> Self {
+        let stand = Self::launch(setting)
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        stand.informed().await;
+        stand
+    }
+
+    /// Starts Envoy.
+    ///
+    /// # Errors
+    ///
+    /// With Envoy's own words when it refuses.
+    ///
+    /// # Panics
+    ///
+    /// When there is no Envoy on this machine.
+    pub async fn launch(setting: Setting) -> Result<Self, LaunchError> {
+        let launched = tokio::task::spawn_blocking(move || Self::launch_blocking(&setting));
+        launched.await.expect("the launch does not panic")
+    }
+
+    fn launch_blocking(setting: &Setting) -> Result<Self, LaunchError> {
+        let binary = EnvoyBinary::find(&root()).unwrap_or_else(|error| panic!("{error}"));
+        let directory = Envoy::directory()?;
+        let options = Options {
+            listen: free_address()?,
+            admin: Admin::private(directory.path()),
+            hosts: setting.hosts.iter().copied().map(Host::from).collect(),
+            module: module().to_path_buf(),
+            configuration: setting.configuration.to_string(),
+            hot_swap: setting
+                .hot_swap
+                .then(|| directory.path().join("filter.json")),
+            ..Options::default()
+        };
+        let launch = Launch {
+            binary: &binary,
+            options,
+            concurrency: setting.concurrency,
+            log_level: "info",
+            log: None,
+            shared_group: true,
+        };
+        let envoy = Envoy::start(launch, directory)?;
+        Ok(Self {
+            envoy,
+            hosts: setting.hosts.len(),
+        })
+    }
+
+    /// Waits until the module has found its hosts and holds a snapshot of them.
+    async fn informed(&self) {
+        until("a snapshot of all hosts", async || {
+            let metrics = self.metrics();
+            let known = metrics.count("plimsoll_hosts", "") >= self.hosts as f64;
+            let applied = metrics.count("plimsoll_snapshots", "result=\"applied\"") > 0.0;
+            (known && applied).then_some(())
+        })
+        .await;
+    }
+
+    /// Where clients connect.
+    pub const fn address(&self) -> SocketAddr {
+        self.envoy.options().listen
+    }
+
+    /// A new connection.
+    pub async fn client(&self, protocol: Protocol) -> Client {
+        Client::connect(self.address(), protocol).await
+    }
+
+    /// `GET` on the admin interface.
+    ///
+    /// # Panics
+    ///
+    /// When Envoy is gone.
+    pub fn admin(&self, path: &str) -> Response {
+        self.envoy
+            .admin()
+            .get(path)
+            .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
+    }
+
+    /// The Prometheus page.
+    pub fn metrics(&self) -> Metrics {
+        Metrics::new(self.admin("/stats/prometheus").body)
+    }
+
+    /// One of Envoy's own statistics by its full name, 0 when absent.
+    pub fn stat(&self, name: &str) -> u64 {
+        let page = self.admin("/stats").body;
+        let value = page
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        value
+            .and_then(|value| value.trim().parse().ok())
+            .unwrap_or_default()
+    }
+
+    /// Replaces the filter: `change` alters what Envoy was started with.
+    ///
+    /// # Panics
+    ///
+    /// When the watched file cannot be written.
+    pub fn swap(&mut self, version: &str, change: impl FnOnce(&mut Options)) {
+        let mut options = self.envoy.options().clone();
+        change(&mut options);
+        self.envoy
+            .swap(options, version)
+            .expect("the watched file is written");
+    }
+
+    /// Envoy's private directory, for files of the test.
+    pub fn path(&self) -> &Path {
+        self.envoy.path()
+    }
+
+    /// Envoy's log.
+    pub fn log(&self) -> String {
+        self.envoy.log()
+    }
+
+    /// Asserts that the module has not trapped and Envoy has not complained about it.
+    ///
+    /// # Panics
+    ///
+    /// When it has.
+    pub fn assert_sound(&self) {
+        let log = self.log();
+        for sign in [
+            "panicked",
+            "Uncaught",
+            "RuntimeError",
+            "Function: proxy_",
+            "[critical]",
+        ] {
+            assert!(!log.contains(sign), "{sign} in Envoy's log:\n{log}");
+        }
+    }
+}

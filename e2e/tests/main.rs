@@ -1,0 +1,15 @@
+//! End-to-end tests: the shipped module in the real Envoy 1.40, one file a case.
+//!
+//! `cargo xtask e2e [CASE]` builds what they need and runs them.
+
+mod configuration;
+mod hostile;
+mod hot_swap;
+mod ladder;
+mod metrics;
+mod pick;
+mod prompts;
+mod real_engine;
+mod retry;
+mod streams;
+mod trust;

@@ -1,0 +1,68 @@
+//! What an operator sees at `/stats/prometheus`.
+
+use plimsoll_e2e::{Engines, Protocol, Setting, Stand, chat, until, whole};
+
+use crate::pick::prompt;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_times_and_the_ladder_are_visible() {
+    let engines = Engines::start(2, 50).await;
+    let stand = Stand::start(Setting::hosts(engines.addresses.clone())).await;
+    let mut client = stand.client(Protocol::Http1).await;
+    for index in 0..10 {
+        let body = prompt(&format!("m{}", index % 2), 20_000).replacen(
+            '{',
+            r#"{"stream":true,"stream_options":{"include_usage":true},"#,
+            1,
+        );
+        assert_eq!(client.send(chat(whole(body))).await.status, 200);
+    }
+    // Every step of the ladder has its series from the start, used or not.
+    let metrics = stand.metrics();
+    for step in ["full", "local", "hash", "proxy"] {
+        let label = format!("step=\"{step}\"");
+        assert!(
+            metrics.sum("plimsoll_decisions", &label).is_some(),
+            "{step}:\n{}",
+            metrics.text()
+        );
+    }
+    assert_eq!(metrics.count("plimsoll_requests", ""), 10.0);
+    assert_eq!(metrics.count("plimsoll_decisions", "step=\"full\""), 10.0);
+    assert_eq!(metrics.count("plimsoll_hosts", ""), 2.0);
+    for host in &engines.addresses {
+        let label = format!("host=\"{host}\"");
+        assert!(
+            metrics.sum("plimsoll_host_picks", &label).is_some(),
+            "{host}"
+        );
+        assert_eq!(
+            metrics.sum("plimsoll_inflight", &label),
+            Some(0.0),
+            "{host}"
+        );
+    }
+    assert!(metrics.count("plimsoll_polls", "result=\"ok\"") > 0.0);
+    assert!(metrics.count("plimsoll_snapshots", "result=\"applied\"") > 0.0);
+    assert!(metrics.count("plimsoll_config", "result=\"accepted\"") > 0.0);
+    assert!(metrics.count("plimsoll_prompt_tokens", "") >= 10.0 * 4_000.0);
+    assert!(metrics.count("plimsoll_cached_tokens", "") > 0.0);
+    assert!(metrics.count("plimsoll_completion_tokens", "") >= 40.0);
+    // Histograms are merged every few seconds.
+    for name in [
+        "plimsoll_decision_ns",
+        "plimsoll_ttft_us",
+        "plimsoll_e2e_us",
+    ] {
+        until(name, async || {
+            (stand.metrics().count(&format!("{name}_count"), "") == 10.0).then_some(())
+        })
+        .await;
+    }
+    let metrics = stand.metrics();
+    assert_eq!(
+        metrics.count("plimsoll_decision_ns_bucket", "le=\"10000000\""),
+        10.0
+    );
+    assert!(metrics.count("plimsoll_ttft_us_sum", "") > 0.0);
+}

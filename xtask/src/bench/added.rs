@@ -1,0 +1,197 @@
+//! CPU and latency that the filter adds to the same Envoy, in one run, alternating with and without.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use plimsoll_envoy::process::{free_address, wait_for};
+use plimsoll_envoy::{Admin, Envoy, EnvoyBinary, Host, Launch, Options, Policy};
+
+use crate::bench::{client, cpu, upstream};
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::repo::Repo;
+use crate::wasm;
+
+const HOSTS: usize = 4;
+/// How long an Envoy is watched without requests, for the cost of ticks and polls.
+const IDLE: Duration = Duration::from_secs(2);
+
+/// `[added]` of `budgets.toml`, microseconds of CPU a request.
+#[derive(serde::Deserialize)]
+struct Budget {
+    cpu_us_2_kib: f64,
+    cpu_us_400_kib: f64,
+}
+
+#[derive(serde::Deserialize)]
+struct Budgets {
+    added: Budget,
+}
+
+/// One side of the comparison: an Envoy and what it has cost so far.
+struct Side {
+    envoy: Envoy,
+    /// Nanoseconds of CPU a second without requests.
+    idle: f64,
+    rounds: Vec<Round>,
+}
+
+#[derive(Clone, Copy)]
+struct Round {
+    cpu_us: f64,
+    p50_us: f64,
+    p99_us: f64,
+}
+
+pub(crate) fn run(repo: &Repo, requests: u32, rounds: u32) -> Result<(), Failure> {
+    wasm::build(repo)?;
+    let budgets: Budgets = toml::from_str(&fs::read_to_string(repo.root().join("budgets.toml"))?)
+        .map_err(|error| Failure::new(format!("budgets.toml: {error}")))?;
+    let hosts: Vec<SocketAddr> = (0..HOSTS)
+        .map(|_| upstream::start())
+        .collect::<Result<_, _>>()?;
+    let mut sides = [
+        start(repo, &hosts, Policy::RoundRobin)?,
+        start(repo, &hosts, Policy::Plimsoll)?,
+    ];
+    println!(
+        "idle, 1 worker, {HOSTS} hosts: Envoy alone {:.2} % of a core, with the filter {:.2} %",
+        sides[0].idle / 1e7,
+        sides[1].idle / 1e7
+    );
+    println!(
+        "{:<10}{:>16}{:>16}{:>12}{:>10}{:>14}{:>14}{:>14}",
+        "prompt",
+        "alone CPU us",
+        "filter CPU us",
+        "added",
+        "budget",
+        "alone p50 us",
+        "added p50",
+        "added p99"
+    );
+    let sizes = [
+        ("2 KiB", 2 << 10, requests, budgets.added.cpu_us_2_kib),
+        (
+            "400 KiB",
+            400 << 10,
+            requests / 8,
+            budgets.added.cpu_us_400_kib,
+        ),
+    ];
+    let mut misses = Vec::new();
+    for (name, bytes, count, budget) in sizes {
+        for side in &mut sides {
+            side.rounds.clear();
+        }
+        // The first round warms caches, connections and the JIT, and is dropped.
+        for round in 0..=rounds {
+            interrupt::check()?;
+            for side in &mut sides {
+                let measured = measure(side, bytes, count, u64::from(round))?;
+                if round > 0 {
+                    side.rounds.push(measured);
+                }
+            }
+        }
+        let [alone, with] = [median(&sides[0].rounds), median(&sides[1].rounds)];
+        let added = with.cpu_us - alone.cpu_us;
+        println!(
+            "{name:<10}{:>16.1}{:>16.1}{added:>12.1}{budget:>10.0}{:>14.0}{:>14.0}{:>14.0}",
+            alone.cpu_us,
+            with.cpu_us,
+            alone.p50_us,
+            with.p50_us - alone.p50_us,
+            with.p99_us - alone.p99_us,
+        );
+        if added > budget {
+            misses.push(format!(
+                "MISS {name}: {added:.1} microseconds of CPU added, budget {budget:.0}"
+            ));
+        }
+    }
+    for miss in &misses {
+        println!("{miss}");
+    }
+    println!(
+        "medians of {rounds} alternating rounds; CPU of ticks and polls is in the idle line, not in a request's"
+    );
+    Ok(())
+}
+
+fn start(repo: &Repo, hosts: &[SocketAddr], policy: Policy) -> Result<Side, Failure> {
+    let binary = EnvoyBinary::find(repo.root())?;
+    let directory = Envoy::directory()?;
+    let options = Options {
+        listen: free_address()?,
+        admin: Admin::private(directory.path()),
+        hosts: hosts.iter().copied().map(Host::from).collect(),
+        policy,
+        module: repo.module(),
+        ..Options::default()
+    };
+    let launch = Launch {
+        binary: &binary,
+        options,
+        concurrency: 1,
+        log_level: "warning",
+        log: None,
+        shared_group: false,
+    };
+    let envoy = Envoy::start(launch, directory)?;
+    if policy == Policy::Plimsoll {
+        knows_the_hosts(&envoy)?;
+    }
+    let (from, start) = (cpu::nanos(envoy.id())?, Instant::now());
+    thread::sleep(IDLE);
+    let idle = (cpu::nanos(envoy.id())? - from) as f64 / start.elapsed().as_secs_f64();
+    Ok(Side {
+        envoy,
+        idle,
+        rounds: Vec::new(),
+    })
+}
+
+/// Waits until the workers hold a snapshot: what is measured is the full decision.
+fn knows_the_hosts(envoy: &Envoy) -> Result<(), Failure> {
+    let wanted = format!("plimsoll_hosts{{}} {HOSTS}");
+    wait_for(Duration::from_secs(10), || {
+        let page = envoy.admin().get("/stats/prometheus").ok()?.body;
+        page.lines().any(|line| line == wanted).then_some(())
+    })
+    .ok_or_else(|| Failure::new("the filter has found no hosts"))
+}
+
+fn measure(side: &Side, bytes: usize, count: u32, seed: u64) -> Result<Round, Failure> {
+    let pid = side.envoy.id();
+    let (from, start) = (cpu::nanos(pid)?, Instant::now());
+    let times = client::measure(side.envoy.options().listen, bytes, count, seed)?;
+    let used = (cpu::nanos(pid)? - from) as f64;
+    let background = side.idle * start.elapsed().as_secs_f64();
+    let at = |percent: usize| {
+        let index = (times.len() * percent / 100).min(times.len().saturating_sub(1));
+        times
+            .get(index)
+            .map_or(0.0, |time| time.as_secs_f64() * 1e6)
+    };
+    Ok(Round {
+        cpu_us: (used - background) / f64::from(count) / 1e3,
+        p50_us: at(50),
+        p99_us: at(99),
+    })
+}
+
+fn median(rounds: &[Round]) -> Round {
+    let of = |field: fn(&Round) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(field).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    Round {
+        cpu_us: of(|r| r.cpu_us),
+        p50_us: of(|r| r.p50_us),
+        p99_us: of(|r| r.p99_us),
+    }
+}

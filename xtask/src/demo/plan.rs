@@ -1,0 +1,143 @@
+//! What is replayed, on what, and how fast. Everything here is printed with the results.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::demo::run::WORKERS;
+use crate::repo::Repo;
+
+/// A scenario's settings.
+pub(crate) struct Plan {
+    pub(crate) name: &'static str,
+    /// Engines, as `plimsoll-sim` names them.
+    pub(crate) fleet: String,
+    /// Engine time over wall time. All printed times are engine time.
+    pub(crate) speedup: f64,
+    /// Tokens in one streamed event. Above 1 to keep 20,000 events a second off two cores.
+    pub(crate) stream_interval: u32,
+    /// Arrival rate over what round robin completes when flooded.
+    pub(crate) load: f64,
+    /// Requests replayed.
+    pub(crate) limit: u32,
+    /// Requests of the beginning that are replayed and not counted: caches fill.
+    pub(crate) warmup: u32,
+    pub(crate) seed: u64,
+    traffic: Traffic,
+}
+
+enum Traffic {
+    Mooncake(String),
+    Documents,
+}
+
+impl Plan {
+    /// The bundled slice of the Mooncake conversation trace on eight H200.
+    pub(crate) fn conversation(repo: &Repo, quick: bool) -> Self {
+        let trace = repo
+            .root()
+            .join("sim/data/mooncake/conversation_first6000.jsonl");
+        Self {
+            name: "conversation",
+            fleet: "8xh200".to_owned(),
+            speedup: 8.0,
+            stream_interval: 16,
+            load: 0.8,
+            limit: if quick { 3_000 } else { 6_000 },
+            warmup: if quick { 500 } else { 1_000 },
+            seed: 1,
+            traffic: Traffic::Mooncake(trace.display().to_string()),
+        }
+    }
+
+    /// One-page documents (200 ms of work) and fifty-page ones (12 s) on four equal hosts.
+    pub(crate) fn documents(quick: bool) -> Self {
+        Self {
+            name: "documents",
+            fleet: "4xl4".to_owned(),
+            speedup: 40.0,
+            stream_interval: 16,
+            load: 0.8,
+            limit: if quick { 800 } else { 2_000 },
+            warmup: if quick { 100 } else { 200 },
+            seed: 1,
+            traffic: Traffic::Documents,
+        }
+    }
+
+    /// The same plan at another load.
+    pub(crate) fn at(&self, load: f64) -> Self {
+        let traffic = match &self.traffic {
+            Traffic::Mooncake(trace) => Traffic::Mooncake(trace.clone()),
+            Traffic::Documents => Traffic::Documents,
+        };
+        Self {
+            fleet: self.fleet.clone(),
+            load,
+            traffic,
+            ..*self
+        }
+    }
+
+    /// Arguments of `plimsoll-sim load` that describe the traffic.
+    pub(crate) fn load_arguments(&self) -> Vec<String> {
+        let mut arguments = self.traffic_arguments();
+        for (name, value) in [
+            ("--load", self.load.to_string()),
+            ("--fleet", self.fleet.clone()),
+            ("--speedup", self.speedup.to_string()),
+            ("--limit", self.limit.to_string()),
+            ("--warmup", self.warmup.to_string()),
+            ("--seed", self.seed.to_string()),
+        ] {
+            arguments.extend([name.to_owned(), value]);
+        }
+        arguments
+    }
+
+    /// The part of the arguments that names the trace or scenario.
+    pub(crate) fn traffic_arguments(&self) -> Vec<String> {
+        let arguments: &[&str] = match &self.traffic {
+            Traffic::Mooncake(trace) => &["--trace", trace, "--format", "mooncake"],
+            Traffic::Documents => &["--scenario", "documents"],
+        };
+        arguments.iter().map(ToString::to_string).collect()
+    }
+
+    /// For the JSON result.
+    pub(crate) fn settings(&self) -> Value {
+        json!({
+            "fleet": self.fleet,
+            "speedup": self.speedup,
+            "stream_interval": self.stream_interval,
+            "load": self.load,
+            "requests": self.limit,
+            "warmup": self.warmup,
+            "seed": self.seed,
+            "envoy_workers": WORKERS,
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let traffic = match &self.traffic {
+            Traffic::Mooncake(_) => "Mooncake conversation trace (real, first part)",
+            Traffic::Documents => "one-page and fifty-page documents (generated)",
+        };
+        writeln!(
+            f,
+            "traffic   {traffic}: {} requests, the first {} not counted, load {} of round robin's capacity, seed {}",
+            self.limit, self.warmup, self.load, self.seed
+        )?;
+        writeln!(
+            f,
+            "engines   {} simulated (step times measured on an H200), {} x real time, {} tokens an event",
+            self.fleet, self.speedup, self.stream_interval
+        )?;
+        write!(
+            f,
+            "proxy     Envoy, {WORKERS} workers; least_request scans all hosts; times below are the engines'"
+        )
+    }
+}

@@ -1,0 +1,142 @@
+//! `cargo xtask serve`: Envoy with Plimsoll in front of your servers, in the foreground.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use plimsoll_core::config::Config;
+use plimsoll_envoy::process::wait_for;
+use plimsoll_envoy::{
+    AccessLog, Admin, Envoy, EnvoyBinary, HealthCheck, Host, Launch, Options, Policy, render,
+};
+
+use crate::failure::Failure;
+use crate::interrupt;
+use crate::repo::Repo;
+use crate::{setup, wasm};
+
+/// How often the running Envoy and the interrupt flag are looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What to run.
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Your inference servers, ip:port,ip:port,…
+    #[arg(long, value_delimiter = ',', required = true)]
+    hosts: Vec<SocketAddr>,
+    /// Where clients connect
+    #[arg(long, default_value = "127.0.0.1:10000")]
+    listen: SocketAddr,
+    /// Puts Envoy's admin (metrics, /ready) on this TCP address; without it, on a private socket
+    #[arg(long)]
+    admin: Option<SocketAddr>,
+    /// Worker threads of Envoy
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    concurrency: u32,
+    /// Plimsoll's configuration (JSON); without it, everything is discovered
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Path of the health check on your servers; any answer below 500 counts as alive
+    #[arg(long, default_value = "/health")]
+    health_path: String,
+    /// Writes the access log here, one JSON object a line
+    #[arg(long)]
+    access_log: Option<PathBuf>,
+    /// Loads the filter through this watched file: rename another over it to swap module or configuration
+    #[arg(long)]
+    hot_swap: Option<PathBuf>,
+    /// Prints Envoy's configuration and runs nothing
+    #[arg(long)]
+    print: bool,
+}
+
+pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
+    let configuration = configuration(args)?;
+    let mut options = Options {
+        listen: args.listen,
+        hosts: args.hosts.iter().copied().map(Host::from).collect(),
+        policy: Policy::Plimsoll,
+        module: repo.module(),
+        configuration,
+        hot_swap: args.hot_swap.clone(),
+        health_check: HealthCheck::Http(args.health_path.clone()),
+        access_log: args
+            .access_log
+            .clone()
+            .map_or(AccessLog::Off, AccessLog::File),
+        ..Options::default()
+    };
+    if let Some(address) = args.admin {
+        options.admin = Admin::Tcp(address);
+    }
+    if args.print {
+        print!("{}", render(&options));
+        return Ok(());
+    }
+    setup::basics(repo)?;
+    options.module = wasm::build(repo)?;
+    let directory = Envoy::directory()?;
+    if args.admin.is_none() {
+        options.admin = Admin::private(directory.path());
+    }
+    foreground(repo, args, options, directory)
+}
+
+/// The module's configuration, checked by the module's own code before Envoy sees it.
+fn configuration(args: &Args) -> Result<String, Failure> {
+    let Some(path) = &args.config else {
+        return Ok("{}".to_owned());
+    };
+    let text = fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    match Config::parse(text.as_bytes()) {
+        Ok(_) => Ok(text),
+        Err(errors) => Err(Failure::new(format!(
+            "{} is refused:\n{errors}",
+            path.display()
+        ))),
+    }
+}
+
+fn foreground(
+    repo: &Repo,
+    args: &Args,
+    options: Options,
+    directory: tempfile::TempDir,
+) -> Result<(), Failure> {
+    let binary = EnvoyBinary::find(repo.root())?;
+    let admin = match &options.admin {
+        Admin::Tcp(address) => format!("http://{address}"),
+        Admin::Unix(path) => format!("unix:{}", path.display()),
+    };
+    let launch = Launch {
+        binary: &binary,
+        options,
+        concurrency: args.concurrency,
+        log_level: "warning",
+        log: Some(Stdio::inherit()),
+        shared_group: false,
+    };
+    let mut envoy = Envoy::spawn(launch, directory)?;
+    let mut announced = false;
+    loop {
+        if interrupt::requested() {
+            envoy.stop()?;
+            eprintln!("stopped");
+            return Ok(());
+        }
+        if let Some(status) = wait_for(LOOK, || envoy.ended().transpose()) {
+            return Err(Failure::new(format!("Envoy ended: {}", status?)));
+        }
+        if !announced && envoy.ready() {
+            announced = true;
+            println!(
+                "routing http://{} to {} hosts; admin {admin}",
+                args.listen,
+                args.hosts.len()
+            );
+        }
+    }
+}
