@@ -1,4 +1,4 @@
-//! The parsers on the request and response path allocate nothing once they are built.
+//! Nothing on the request and response path allocates once it is warm: neither the parsers nor the router.
 
 #![allow(
     unsafe_code,
@@ -11,9 +11,13 @@ use std::{
 };
 
 use plimsoll_core::{
-    observe::{Body, Observer},
-    request::{Kind, Scanner},
+    config::{Config, Policy},
+    observe::{Body, Observer, Seen},
+    request::{Block, Kind, Request, Scanner},
+    rng::mix,
+    router::{Outcome, Router, Verdict},
     scrape::{EngineFacts, parse},
+    time::Instant,
 };
 
 thread_local! {
@@ -89,4 +93,63 @@ fn parsers_do_not_allocate() {
         (true, 256, 100, 32)
     );
     assert_eq!(count, 0);
+}
+
+/// One request from decision to end; true when it was forwarded.
+fn serve(router: &mut Router, n: u64) -> bool {
+    let now = Instant::from_micros(1_000_000_000 + n * 1000);
+    let mut blocks = [Block { hash: 0, end: 0 }; 12];
+    for (i, block) in (0u32..).zip(&mut blocks) {
+        *block = Block {
+            hash: mix(n % 50 * 100 + u64::from(i)),
+            end: (i + 1) * 256,
+        };
+    }
+    let request = Request {
+        kind: Kind::Chat,
+        model: 1,
+        salt: 0,
+        tenant: n % 7,
+        session: 0,
+        prompt_bytes: 3100,
+        blocks: &blocks,
+        blocks_complete: true,
+        max_tokens: None,
+        stream: n % 3 != 0,
+        seed: n,
+    };
+    let Verdict::Forward(decision) = router.on_request(now, &request) else {
+        return false;
+    };
+    router.on_chunk(
+        now,
+        decision.ticket,
+        Seen {
+            tokens: 1,
+            ..Seen::default()
+        },
+    );
+    router.on_done(
+        now,
+        decision.ticket,
+        Outcome {
+            status: 200,
+            ..Outcome::default()
+        },
+    );
+    router.on_tick(now);
+    true
+}
+
+#[test]
+fn a_warm_router_does_not_allocate() {
+    for (name, _) in Policy::NAMES {
+        let json = format!(
+            r#"{{"policy":"{name}","hosts":["10.0.0.1:80","10.0.0.2:80","10.0.0.3:80","10.0.0.4:80"]}}"#
+        );
+        let mut router = Router::new(Config::parse(json.as_bytes()).unwrap(), 1);
+        (0..200).for_each(|n| assert!(serve(&mut router, n)));
+        let count = allocations(|| (200..2000).for_each(|n| assert!(serve(&mut router, n))));
+        assert_eq!(count, 0, "{name}");
+    }
 }
