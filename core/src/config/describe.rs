@@ -13,8 +13,7 @@ use crate::fixed;
 
 /// A Q16 value as the decimal number a person would write.
 fn decimal_of(q16: u64) -> f64 {
-    let thousandths = fixed::mul_div(q16, 1000, fixed::ONE)
-        .saturating_add(u64::from(!q16.is_multiple_of(fixed::ONE)));
+    let thousandths = q16.saturating_mul(1000).saturating_add(fixed::ONE / 2) / fixed::ONE;
     thousandths as f64 / 1000.0
 }
 

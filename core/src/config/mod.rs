@@ -211,7 +211,7 @@ impl Default for Config {
             limits: Limits {
                 hosts: 256,
                 inflight: 4096,
-                prefix_blocks: 32_768,
+                prefix_blocks: 65_536,
             },
             fingerprint: hash::key(b"{}"),
         }
