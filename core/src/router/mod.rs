@@ -244,7 +244,7 @@ impl Router {
                 }
                 if !first {
                     host.gap = (gap, now);
-                } else if flight.stream && flight.ahead_tokens > 0 {
+                } else if flight.ahead_tokens > 0 {
                     let error = host.speed.on_first_token(gap, flight.ahead_tokens);
                     self.fleet.learned.on_sample(error);
                     self.relearn = true;
