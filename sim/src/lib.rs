@@ -7,6 +7,7 @@
 pub mod engine;
 pub mod fleet;
 pub mod load;
+pub mod policy;
 pub mod random;
 pub mod report;
 pub mod server;

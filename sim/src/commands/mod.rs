@@ -1,5 +1,6 @@
 //! The command line.
 
+mod compare;
 mod engines;
 mod load;
 mod workload;
@@ -18,6 +19,8 @@ pub(crate) struct Cli {
 enum Command {
     /// Serve simulated engines over HTTP, compatible with vLLM.
     Engines(engines::Arguments),
+    /// Compare routing policies in a discrete-event fleet.
+    Compare(Box<compare::Arguments>),
     /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
     Load(Box<load::Arguments>),
 }
@@ -26,6 +29,7 @@ enum Command {
 pub(crate) fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         Command::Engines(arguments) => engines::run(arguments),
+        Command::Compare(arguments) => compare::run(*arguments),
         Command::Load(arguments) => load::run(*arguments),
     }
 }

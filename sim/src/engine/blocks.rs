@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// Keys are chain hashes already, so hashing them again would only cost time.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct PassThrough(u64);
 
 impl Hasher for PassThrough {
@@ -45,6 +45,7 @@ pub type BlockId = u32;
 ///
 /// As in vLLM: a block without references stays findable by its hash until it is handed out again, and the one that
 /// lost its last reference longest ago is handed out first.
+#[derive(Clone)]
 pub struct BlockPool {
     blocks: Vec<Block>,
     by_hash: HashKeyed<BlockId>,

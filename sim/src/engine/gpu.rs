@@ -63,6 +63,17 @@ impl Gpu {
         }
     }
 
+    /// Speed relative to the others as an operator would configure it (an L4 is 10): by the time of a step with 2,048
+    /// prompt tokens beside 32 sequences of 2,048.
+    #[must_use]
+    pub fn weight(self) -> u32 {
+        let mut load = StepLoad::default();
+        load.add_chunk(2048, 0);
+        (0..32).for_each(|_| load.add_decode(2048));
+        let ms = |gpu: Self| gpu.step_model().step_ms(&load);
+        (10.0 * ms(Self::L4) / ms(self)).round() as u32
+    }
+
     /// Step-time coefficients of this kind.
     #[must_use]
     pub const fn step_model(self) -> StepModel {

@@ -76,6 +76,7 @@ pub struct Totals {
     pub output_tokens: u64,
 }
 
+#[derive(Clone)]
 struct Sequence {
     job: Job,
     /// Tokens to compute before the next token can be sampled: prompt, plus what was generated before a preemption.
@@ -90,6 +91,7 @@ struct Sequence {
 }
 
 /// One engine: a queue, a batch and a KV cache.
+#[derive(Clone)]
 pub struct Engine {
     model: StepModel,
     block_tokens: u32,

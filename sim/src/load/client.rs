@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::{CONTENT_TYPE, HOST};
@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use super::stream::{Marks, Reader, Usage};
-use crate::trace::{Row, put_text};
+use crate::trace::{Row, chat_body};
 
 /// How long a connection may take to be accepted.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +89,7 @@ impl Client {
             .uri("/v1/chat/completions")
             .header(HOST, &self.authority)
             .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(body(model, row)))
+            .body(Full::new(chat_body(model, row)))
             .map_err(|error| error.to_string())?;
         let (sender, response) = self.send(request).await?;
         let served_by = response
@@ -191,38 +191,6 @@ fn reason(error: &hyper::Error) -> String {
     } else {
         error.to_string()
     }
-}
-
-/// The request: what a router wants to know first comes first; the first segment is the system prompt when others
-/// follow.
-fn body(model: &str, row: &Row) -> Bytes {
-    let mut out =
-        BytesMut::with_capacity(row.input_tokens() as usize * crate::engine::TOKEN_BYTES + 512);
-    let model = serde_json::Value::from(model);
-    let head = format!(
-        "{{\"model\":{model},\"stream\":true,\"stream_options\":{{\"include_usage\":true}},\"max_tokens\":{},\
-         \"ignore_eos\":true,\"messages\":[",
-        row.output_tokens
-    );
-    out.put_slice(head.as_bytes());
-    let (system, user) = if row.segments.len() > 1 {
-        row.segments.split_at(1)
-    } else {
-        (&[][..], &row.segments[..])
-    };
-    for (role, segments, comma) in [("system", system, ","), ("user", user, "")] {
-        if role == "system" && segments.is_empty() {
-            continue;
-        }
-        out.put_slice(format!("{{\"role\":\"{role}\",\"content\":\"").as_bytes());
-        for &segment in segments {
-            put_text(&mut out, segment);
-        }
-        out.put_slice(b"\"}");
-        out.put_slice(comma.as_bytes());
-    }
-    out.put_slice(b"]}");
-    out.freeze()
 }
 
 /// Counts reasons.

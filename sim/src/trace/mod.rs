@@ -1,6 +1,7 @@
 //! Workloads: what is asked, when, and which parts of prompts are equal.
 
 mod azure;
+mod body;
 mod generate;
 mod mooncake;
 mod ragpulse;
@@ -9,6 +10,7 @@ mod servegen;
 mod tests;
 mod text;
 
+pub use body::chat_body;
 pub use generate::{Agents, Documents, MultiTurn};
 pub use text::{put_text, segment_text};
 

@@ -1,0 +1,164 @@
+//! `plimsoll-sim compare`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use plimsoll_sim::engine::{Fleet, Gpu, chain};
+use plimsoll_sim::fleet::{self, ResultRow, Setting};
+use plimsoll_sim::policy::{self, Conditions};
+use plimsoll_sim::report::Table;
+use serde::Serialize;
+
+use super::workload::{Scenario, Workload};
+
+/// Arguments of `compare`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    workload: Workload,
+    /// Engines by GPU kind (documents: 4xl4, else 8xh200).
+    #[arg(long)]
+    fleet: Option<Fleet>,
+    /// Policies; `plimsoll-sim compare --help` lists them.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "round_robin,least_request,lmetric,gie,plimsoll,oracle",
+        value_parser = clap::builder::PossibleValuesParser::new(policy::names())
+    )]
+    policies: Vec<String>,
+    /// Independent routers, each with a view of its own.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
+    routers: u64,
+    /// Milliseconds between two polls of a router.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    poll_ms: u64,
+    /// Tokens a prefix-cache block of the engines.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    block_tokens: u32,
+    /// Leading requests that are not counted; by default a tenth.
+    #[arg(long)]
+    warmup: Option<usize>,
+    /// Seeds in a row, starting with --seed.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Write the rows here as well.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// No notes on standard error.
+    #[arg(long)]
+    quiet: bool,
+}
+
+#[derive(Serialize)]
+struct Document {
+    rows: Vec<ResultRow>,
+}
+
+/// Runs every policy on the same requests and prints the table.
+pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
+    let documents = arguments.workload.scenario == Some(Scenario::Documents);
+    let fleet = match arguments.fleet {
+        Some(fleet) => fleet,
+        None if documents => Fleet(vec![Gpu::L4; 4]),
+        None => Fleet(vec![Gpu::H200; 8]),
+    };
+    let smallest = fleet.0.iter().map(|gpu| gpu.kv_tokens()).min().unwrap_or(0);
+    let mut rows = Vec::new();
+    for seed in arguments.workload.seed..arguments.workload.seed + arguments.seeds {
+        let (mut workload, load) =
+            arguments
+                .workload
+                .rows(&fleet.0, arguments.block_tokens, seed, arguments.quiet)?;
+        let all = workload.len();
+        // A whole number of blocks below the capacity: the last one may be shorter than the rest of the prompt needs.
+        workload.retain(|row| {
+            row.input_tokens() + row.output_tokens + arguments.block_tokens <= smallest
+        });
+        if workload.len() < all && !arguments.quiet {
+            eprintln!(
+                "{} of {all} requests do not fit the smallest host and are left out",
+                all - workload.len()
+            );
+        }
+        let requests = fleet::prepare(&workload, arguments.block_tokens);
+        let setting = Setting {
+            fleet: fleet.0.clone(),
+            block_tokens: arguments.block_tokens,
+            routers: arguments.routers as usize,
+            poll_micros: arguments.poll_ms * 1000,
+            warmup: arguments.warmup.unwrap_or(requests.len() / 10),
+            seed,
+        };
+        let span = requests.last().map_or(1, |last| last.at_micros.max(1)) as f64 / 1e6;
+        for name in &arguments.policies {
+            let make = |router: usize| {
+                let conditions = Conditions {
+                    fleet: &fleet.0,
+                    block_tokens: arguments.block_tokens,
+                    poll_micros: setting.poll_micros,
+                    seed: chain(seed, router as u64 + 2),
+                };
+                // The argument parser admits known names only.
+                policy::make(name, &conditions)
+                    .unwrap_or_else(|| unreachable!("{name} is a known policy"))
+            };
+            rows.push(ResultRow {
+                policy: name.clone(),
+                trace: arguments.workload.name(),
+                fleet: fleet.to_string(),
+                load,
+                arrivals_rps: requests.len() as f64 / span,
+                routers: setting.routers,
+                poll_ms: arguments.poll_ms,
+                seed,
+                result: fleet::run(&setting, &requests, make),
+            });
+        }
+    }
+    print!("{}", table(&rows));
+    if let Some(path) = arguments.json {
+        let text =
+            serde_json::to_string_pretty(&Document { rows }).map_err(|error| error.to_string())?;
+        std::fs::write(&path, text + "\n")
+            .map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn table(rows: &[ResultRow]) -> Table {
+    let mut table = Table::new([
+        "policy",
+        "seed",
+        "TTFT mean",
+        "p50",
+        "p99 ms",
+        "TPOT p99",
+        "E2E mean",
+        "p50",
+        "p99 ms",
+        "hits",
+        "goodput",
+        "req/s",
+        "spread",
+    ]);
+    for row in rows {
+        let result = &row.result;
+        table.line(vec![
+            row.policy.clone(),
+            row.seed.to_string(),
+            format!("{:.0}", result.ttft_ms.mean),
+            format!("{:.0}", result.ttft_ms.p50),
+            format!("{:.0}", result.ttft_ms.p99),
+            format!("{:.0}", result.tpot_ms.p99),
+            format!("{:.0}", result.e2e_ms.mean),
+            format!("{:.0}", result.e2e_ms.p50),
+            format!("{:.0}", result.e2e_ms.p99),
+            format!("{:.3}", result.hit_ratio),
+            format!("{:.3}", result.goodput),
+            format!("{:.3}", result.throughput_rps),
+            format!("{:.1}", result.work_spread_points),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,104 @@
+use super::*;
+use crate::engine::{Gpu, chain};
+use crate::policy::{self, Conditions, Policy};
+use crate::report::Table;
+use crate::trace::{self, Agents, Documents};
+
+fn setting(fleet: Vec<Gpu>, routers: usize) -> Setting {
+    Setting {
+        fleet,
+        block_tokens: 64,
+        routers,
+        poll_micros: 200_000,
+        warmup: 30,
+        seed: 5,
+    }
+}
+
+fn make<'a>(name: &'a str, setting: &'a Setting) -> impl FnMut(usize) -> Box<dyn Policy> + 'a {
+    move |router| {
+        let conditions = Conditions {
+            fleet: &setting.fleet,
+            block_tokens: setting.block_tokens,
+            poll_micros: setting.poll_micros,
+            seed: chain(setting.seed, router as u64),
+        };
+        policy::make(name, &conditions).unwrap()
+    }
+}
+
+fn agents(count: usize, rate: f64) -> Vec<Prepared> {
+    prepare(
+        &Agents {
+            prompts: 12,
+            ..Agents::default()
+        }
+        .rows(count, rate, 3),
+        64,
+    )
+}
+
+#[test]
+fn every_policy_finishes_every_request_and_repeats_itself() {
+    let requests = agents(300, 12.0);
+    for routers in [1, 3] {
+        let setting = setting(vec![Gpu::H200, Gpu::H200, Gpu::A100], routers);
+        for name in policy::names() {
+            let first = run(&setting, &requests, make(name, &setting));
+            assert_eq!(first.failed, 0, "{name}");
+            assert_eq!(
+                first,
+                run(&setting, &requests, make(name, &setting)),
+                "{name}"
+            );
+        }
+    }
+}
+
+#[test]
+fn prefix_awareness_and_exact_knowledge_pay() {
+    let requests = agents(600, 20.0);
+    let setting = setting(vec![Gpu::H200; 4], 1);
+    let of = |name| run(&setting, &requests, make(name, &setting));
+    let (blind, aware, oracle) = (of("round_robin"), of("plimsoll"), of("oracle"));
+    assert!(
+        aware.hit_ratio > blind.hit_ratio,
+        "{} against {}",
+        aware.hit_ratio,
+        blind.hit_ratio
+    );
+    assert!(aware.ttft_ms.mean < blind.ttft_ms.mean);
+    assert!(oracle.ttft_ms.mean < blind.ttft_ms.mean);
+}
+
+#[test]
+fn flooding_measures_capacity() {
+    let documents = Documents::default();
+    let rows = documents.rows(400, 1.0, 1);
+    let one = flood_rate(&[Gpu::L4], 64, &rows);
+    let four = flood_rate(&[Gpu::L4; 4], 64, &rows);
+    assert!((four / one - 4.0).abs() < 0.4, "{one} {four}");
+    // 0.97 x 0.2 s + 0.03 x 12 s of prefill, and some decoding.
+    assert!((1.0..2.2).contains(&one), "{one}");
+}
+
+/// A change in any policy or in the engine model shows here as a changed table; look at it and paste the new one.
+#[test]
+fn golden_table() {
+    let mut rows = Documents::default().rows(200, 1.0, 9);
+    trace::set_rate(&mut rows, 4.0);
+    let requests = prepare(&rows, 64);
+    let setting = setting(vec![Gpu::L4; 4], 1);
+    let mut table = Table::new(["policy", "TTFT p50", "p99", "E2E p99", "spread"]);
+    for name in ["round_robin", "lmetric", "gie", "oracle"] {
+        let result = run(&setting, &requests, make(name, &setting));
+        table.line(vec![
+            name.to_owned(),
+            format!("{:.0}", result.ttft_ms.p50),
+            format!("{:.0}", result.ttft_ms.p99),
+            format!("{:.0}", result.e2e_ms.p99),
+            format!("{:.1}", result.work_spread_points),
+        ]);
+    }
+    assert_eq!(table.to_string(), include_str!("golden.txt"), "\n{table}");
+}

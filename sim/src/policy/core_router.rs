@@ -1,0 +1,167 @@
+//! The core's router, driven as the filter drives it.
+
+use plimsoll_core::config::{Config, ConfiguredHost, Policy as CorePolicy};
+use plimsoll_core::fleet::Listed;
+use plimsoll_core::host::{self, State};
+use plimsoll_core::observe::{Seen, Usage};
+use plimsoll_core::request::{Kind, Request};
+use plimsoll_core::router::{Outcome, Router, Ticket, Verdict};
+use plimsoll_core::snapshot;
+use plimsoll_core::time::{Instant, Micros};
+
+use super::{Conditions, Policy, Polled, Truth, address};
+use crate::engine::{HashKeyed, Token, chain};
+use crate::fleet::Prepared;
+use crate::random::Random;
+
+/// Adapter of one `plimsoll_core` router.
+pub(super) struct CoreRouter {
+    router: Router,
+    tickets: HashKeyed<Ticket>,
+    weights: Vec<u32>,
+    epoch: u64,
+    snapshot: Vec<u8>,
+    next_tick: Instant,
+    tick: Micros,
+    seed: u64,
+    /// For the choice that the proxy itself would make when the router names no host.
+    random: Random,
+}
+
+impl CoreRouter {
+    pub(super) fn new(policy: CorePolicy, conditions: &Conditions<'_>) -> Self {
+        // Only weighted round robin lives by configured speeds; Plimsoll has to learn them.
+        let weighted = policy == CorePolicy::WeightedRoundRobin;
+        let weights: Vec<u32> = conditions
+            .fleet
+            .iter()
+            .map(|gpu| if weighted { gpu.weight() } else { 1 })
+            .collect();
+        let mut config = Config {
+            policy,
+            ..Config::default()
+        };
+        config.hosts = weights
+            .iter()
+            .enumerate()
+            .map(|(host, &weight)| ConfiguredHost {
+                address: address(host),
+                weight,
+                models: Vec::new(),
+            })
+            .collect();
+        config.limits.hosts = config.limits.hosts.max(weights.len());
+        config.poll.every = Micros::new(conditions.poll_micros);
+        // Whoever polls slowly also believes longer.
+        config.stale_after = config
+            .stale_after
+            .max(Micros::new(conditions.poll_micros * 5 / 2));
+        Self {
+            tick: config.tick,
+            router: Router::new(config, conditions.seed),
+            tickets: HashKeyed::default(),
+            weights,
+            epoch: 0,
+            snapshot: Vec::new(),
+            next_tick: Instant::from_micros(0),
+            seed: conditions.seed,
+            random: Random::new(conditions.seed),
+        }
+    }
+
+    /// Ticks change nothing between requests, so the one that is due is made up for just before the next.
+    fn tick(&mut self, now: Instant) {
+        if now >= self.next_tick {
+            self.router.on_tick(now);
+            self.next_tick = now + self.tick;
+        }
+    }
+}
+
+impl Policy for CoreRouter {
+    fn poll(&mut self, now: u64, hosts: &[Polled]) {
+        let now = Instant::from_micros(now);
+        self.epoch += 1;
+        let listed =
+            hosts
+                .iter()
+                .zip(&self.weights)
+                .enumerate()
+                .map(|(host, (polled, &weight))| Listed {
+                    address: address(host),
+                    weight,
+                    models: [0; host::MODELS],
+                    state: State::Ready,
+                    polled: Some(host::Polled {
+                        at: now,
+                        running: polled.running,
+                        waiting: polled.waiting,
+                        kv_used_q16: (polled.kv_used * 65_536.0) as u32,
+                        kv_capacity_tokens: polled.kv_capacity_tokens,
+                    }),
+                });
+        snapshot::write(&mut self.snapshot, self.epoch, now, self.seed, listed);
+        let applied = self.router.apply_snapshot(now, &self.snapshot);
+        debug_assert!(applied.is_ok());
+    }
+
+    fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize {
+        let now = Instant::from_micros(now);
+        self.tick(now);
+        let verdict = self.router.on_request(
+            now,
+            &Request {
+                kind: Kind::Chat,
+                tenant: request.tenant,
+                session: request.session,
+                prompt_bytes: request.prompt_bytes,
+                blocks: &request.blocks,
+                blocks_complete: request.blocks_complete,
+                max_tokens: None,
+                stream: true,
+                seed: chain(self.seed, request.id),
+                ..Request::default()
+            },
+        );
+        if let Verdict::Forward(decision) = verdict
+            && let Some(host) = decision.ranked.first()
+        {
+            self.tickets.insert(request.id, decision.ticket);
+            return host;
+        }
+        self.random.below(truth.engines.len() as u64) as usize
+    }
+
+    fn token(&mut self, now: u64, _host: usize, token: &Token, request: &Prepared) {
+        let Some(&ticket) = self.tickets.get(&token.id) else {
+            return;
+        };
+        let now = Instant::from_micros(now);
+        let usage = token.last.then_some(Usage {
+            prompt_tokens: request.prompt.tokens,
+            completion_tokens: token.ordinal,
+            cached_tokens: Some(token.cached_tokens),
+        });
+        self.router.on_chunk(
+            now,
+            ticket,
+            Seen {
+                tokens: 1,
+                usage,
+                done: token.last,
+            },
+        );
+        if token.last {
+            self.tickets.remove(&token.id);
+            self.router.on_done(
+                now,
+                ticket,
+                Outcome {
+                    status: 200,
+                    aborted: false,
+                    failed: false,
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! LMetric: prompt tokens to be computed, times requests there.
+//!
+//! After its abstract: choose the host with the least (queued + own uncached prompt tokens) x (1 + requests). Blind to
+//! speed, no learned parts. Ties go to the host after the last choice.
+
+use super::view::View;
+use super::{Conditions, Policy, Polled, Truth};
+use crate::engine::Token;
+use crate::fleet::Prepared;
+
+pub(super) struct Lmetric {
+    view: View,
+    /// Mean uncached tokens of own requests: what another router's waiting request is taken to be.
+    mean_uncached: f64,
+    last: usize,
+}
+
+impl Lmetric {
+    pub(super) fn new(conditions: &Conditions<'_>) -> Self {
+        Self {
+            view: View::new(conditions),
+            mean_uncached: 0.0,
+            last: 0,
+        }
+    }
+}
+
+impl Policy for Lmetric {
+    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
+        self.view.poll(hosts);
+    }
+
+    fn choose(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
+        let count = self.view.hosts.len();
+        let uncached =
+            |host: usize| request.prompt.tokens - self.view.cached_tokens(host, &request.prompt);
+        let score = |host: usize| {
+            let view = &self.view.hosts[host];
+            let queued = view.own_queued_tokens as f64
+                + f64::from(view.others_waiting()) * self.mean_uncached;
+            (queued + f64::from(uncached(host))) * f64::from(1 + view.requests())
+        };
+        let order = (1..=count).map(|offset| (self.last + offset) % count);
+        let scored = order.map(|host| (host, score(host)));
+        let best = scored
+            .min_by(|(_, a), (_, b)| a.total_cmp(b))
+            .map_or(0, |(host, _)| host);
+        self.mean_uncached += (f64::from(uncached(best)) - self.mean_uncached) / 32.0;
+        self.last = best;
+        self.view.sent(best, request.id, &request.prompt);
+        best
+    }
+
+    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
+        self.view.token(host, token);
+    }
+}

@@ -1,0 +1,89 @@
+//! Routing policies under comparison: the core's own, and rivals re-implemented from their descriptions.
+
+mod core_router;
+mod gie;
+mod lmetric;
+mod oracle;
+mod view;
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use plimsoll_core::config::Policy as CorePolicy;
+
+use crate::engine::{Engine, Gpu, Token};
+use crate::fleet::Prepared;
+
+/// What a poll of one engine tells.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Polled {
+    /// Sequences in the batch.
+    pub running: u32,
+    /// Sequences in the queue.
+    pub waiting: u32,
+    /// Share of KV blocks that sequences hold.
+    pub kv_used: f64,
+    /// KV capacity in tokens.
+    pub kv_capacity_tokens: u64,
+}
+
+/// The exact state of the fleet, for those who may see it.
+#[derive(Clone, Copy)]
+pub struct Truth<'a> {
+    /// The engines.
+    pub engines: &'a [Engine],
+    /// When each one's step under way ends.
+    pub step_ends: &'a [u64],
+}
+
+/// One router. It sees the requests it routes, their responses, and its polls; times are in microseconds.
+pub trait Policy {
+    /// The engines' counters, by host.
+    fn poll(&mut self, now: u64, hosts: &[Polled]);
+    /// Names the host of a request, and books it there.
+    fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize;
+    /// A token of a request of its own has come.
+    fn token(&mut self, now: u64, host: usize, token: &Token, request: &Prepared);
+}
+
+/// Names of all policies.
+#[must_use]
+pub fn names() -> Vec<&'static str> {
+    CorePolicy::NAMES
+        .iter()
+        .map(|(name, _)| *name)
+        .chain(["lmetric", "gie", "oracle"])
+        .collect()
+}
+
+/// What a policy is told when it is made.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// The hosts.
+    pub fleet: &'a [Gpu],
+    /// Tokens a prefix-cache block.
+    pub block_tokens: u32,
+    /// Interval of polls, microseconds.
+    pub poll_micros: u64,
+    /// Seed of this router.
+    pub seed: u64,
+}
+
+/// Makes the router called `name`; `None` when there is none of that name.
+#[must_use]
+pub fn make(name: &str, conditions: &Conditions<'_>) -> Option<Box<dyn Policy>> {
+    if let Some(policy) = CorePolicy::from_name(name) {
+        return Some(Box::new(core_router::CoreRouter::new(policy, conditions)));
+    }
+    match name {
+        "lmetric" => Some(Box::new(lmetric::Lmetric::new(conditions))),
+        "gie" => Some(Box::new(gie::Gie::new(conditions))),
+        "oracle" => Some(Box::new(oracle::Oracle::new(conditions))),
+        _ => None,
+    }
+}
+
+/// The made-up address of a host.
+fn address(host: usize) -> plimsoll_core::host::Address {
+    let [.., high, low] = (host as u32).to_be_bytes();
+    plimsoll_core::host::Address::new(IpAddr::V4(Ipv4Addr::new(10, 0, high, low)), 8000)
+}
