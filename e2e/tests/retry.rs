@@ -43,22 +43,22 @@ async fn a_dead_first_choice_costs_no_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_engine_that_dies_before_its_answer_costs_no_request() {
-    let engines = Engines::start(2, 50).await;
+    let engines = Engines::start(2, 100).await;
     let stand = Stand::start(Setting::hosts(engines.addresses.clone())).await;
     let mut client = stand.client(Protocol::Http1).await;
     let home = client
-        .send(chat(whole(prompt("gamma", 4_000_000))))
+        .send(chat(whole(prompt("gamma", 1_500_000))))
         .await
         .served_by()
         .to_owned();
-    // The connection is cut before the response head; a 4 MB prompt must be sent again.
+    // The connection is cut before the response head; a prompt beyond the default buffer must be sent again.
     engines
         .fault(
             home.parse().unwrap(),
             &json!({"kind": "close", "after_tokens": 0}),
         )
         .await;
-    let reply = client.send(chat(whole(prompt("gamma", 4_000_000)))).await;
+    let reply = client.send(chat(whole(prompt("gamma", 1_500_000)))).await;
     assert_eq!(reply.status, 200);
     assert_ne!(reply.served_by(), home);
 }

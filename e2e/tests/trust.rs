@@ -49,6 +49,29 @@ async fn no_routing_header_of_a_client_has_any_effect() {
     stand.assert_sound();
 }
 
+/// Envoy obeys these from internal addresses; no client is one, not even on this machine.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_does_not_steer_retries_and_timeouts() {
+    let echo = Echo::start().await;
+    let stand = Stand::start(Setting::hosts([echo.address])).await;
+    let names = [
+        "x-envoy-upstream-rq-timeout-ms",
+        "x-envoy-upstream-rq-per-try-timeout-ms",
+        "x-envoy-retry-on",
+        "x-envoy-max-retries",
+        "x-envoy-retriable-status-codes",
+        "x-envoy-internal",
+    ];
+    let mut request = chat(whole("{}"));
+    for name in names {
+        request.headers_mut().insert(name, "1".parse().unwrap());
+    }
+    assert_eq!(stand.client(Protocol::Http1).await.send(request).await.status, 200);
+    for name in names {
+        assert!(!echo.seen()[0].headers.contains_key(name), "{name}");
+    }
+}
+
 /// Between several hosts, a wish does not tip the choice either.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_cannot_pick_among_our_own_hosts() {

@@ -29,7 +29,7 @@ fn connection_manager(options: &Options) -> Value {
         "stat_prefix": "ingress",
         "codec_type": "AUTO",
         "use_remote_address": true,
-        "internal_address_config": {"unix_sockets": false},
+        "internal_address_config": {"cidr_ranges": [{"address_prefix": "0.0.0.0", "prefix_len": 32}]},
         "normalize_path": true,
         "merge_slashes": true,
         "server_header_transformation": "PASS_THROUGH",

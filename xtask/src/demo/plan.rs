@@ -36,30 +36,30 @@ impl Plan {
     pub(crate) fn conversation(repo: &Repo, quick: bool) -> Self {
         let trace = repo
             .root()
-            .join("sim/data/mooncake/conversation_first6000.jsonl");
+            .join("sim/data/mooncake-conversation.jsonl");
         Self {
             name: "conversation",
             fleet: "8xh200".to_owned(),
-            speedup: 8.0,
-            stream_interval: 16,
+            speedup: if quick { 8.0 } else { 4.0 },
+            stream_interval: 4,
             load: 0.8,
-            limit: if quick { 3_000 } else { 6_000 },
-            warmup: if quick { 500 } else { 1_000 },
+            limit: 2_000,
+            warmup: 300,
             seed: 1,
             traffic: Traffic::Mooncake(trace.display().to_string()),
         }
     }
 
     /// One-page documents (200 ms of work) and fifty-page ones (12 s) on four equal hosts.
-    pub(crate) fn documents(quick: bool) -> Self {
+    pub(crate) fn documents() -> Self {
         Self {
             name: "documents",
             fleet: "4xl4".to_owned(),
-            speedup: 40.0,
-            stream_interval: 16,
+            speedup: 20.0,
+            stream_interval: 4,
             load: 0.8,
-            limit: if quick { 800 } else { 2_000 },
-            warmup: if quick { 100 } else { 200 },
+            limit: 2_000,
+            warmup: 200,
             seed: 1,
             traffic: Traffic::Documents,
         }
