@@ -30,6 +30,9 @@ pub(crate) struct Arguments {
     /// Independent routers, each with a view of its own.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=1024))]
     routers: u64,
+    /// Workers of each router: they share its polls and tell each other what they do every 25 ms.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=256))]
+    workers: u64,
     /// Milliseconds between two polls of a router.
     #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u64).range(1..=600_000))]
     poll_ms: u64,
@@ -86,6 +89,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
             fleet: fleet.0.clone(),
             block_tokens: arguments.block_tokens,
             routers: arguments.routers as usize,
+            workers: arguments.workers as usize,
             poll_micros: arguments.poll_ms * 1000,
             warmup: arguments.warmup.unwrap_or(requests.len() / 10),
             seed,
@@ -110,6 +114,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
                 load,
                 arrivals_rps: requests.len() as f64 / span,
                 routers: setting.routers,
+                workers: setting.workers,
                 poll_ms: arguments.poll_ms,
                 seed,
                 result: fleet::run(&setting, &requests, make),

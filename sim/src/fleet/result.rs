@@ -29,8 +29,11 @@ pub struct Result {
     pub hit_ratio: f64,
     /// Share of requests with TTFT <= 2 s and TPOT <= 50 ms.
     pub goodput: f64,
-    /// Requests finished a second, from the first counted arrival to the last end.
+    /// Requests finished a second while requests arrived. Under more load than the fleet can take this is its
+    /// capacity, undistorted by the last stragglers.
     pub throughput_rps: f64,
+    /// Requests finished a second until the last has ended.
+    pub drained_rps: f64,
     /// Busiest minus idlest host, percentage points of time spent in steps while requests arrived.
     pub work_spread_points: f64,
     /// Requests counted that did not end.
@@ -71,8 +74,10 @@ pub struct Row {
     pub load: Option<f64>,
     /// Requests that arrive a second.
     pub arrivals_rps: f64,
-    /// Independent routers.
+    /// Independent proxies.
     pub routers: usize,
+    /// Workers a proxy, which share polls and what they do.
+    pub workers: usize,
     /// Interval of their polls.
     pub poll_ms: u64,
     /// Seed.
@@ -121,6 +126,10 @@ impl Result {
             .zip(busy_at_end)
             .map(|(start, end)| (end - start) as f64 / window)
             .collect();
+        let all = records.iter().filter_map(|record| record.end);
+        let in_window = all
+            .filter(|end| (first..=last_arrival).contains(end))
+            .count();
         let (cached, prompt) = ended.iter().fold((0, 0), |(cached, prompt), ended| {
             (
                 cached + u64::from(ended.cached_tokens),
@@ -135,7 +144,8 @@ impl Result {
             },
             e2e_ms: Percentiles::of(ended.iter().map(|ended| ended.e2e_ms).collect()).into(),
             hit_ratio: cached as f64 / prompt.max(1) as f64,
-            throughput_rps: ended.len() as f64 / seconds(last_end - first),
+            throughput_rps: in_window as f64 / (window / 1e6),
+            drained_rps: ended.len() as f64 / seconds(last_end - first),
             work_spread_points: spread_points(&shares),
             failed: (total - ended.len()) as u64,
         }

@@ -9,15 +9,17 @@ use crate::engine::{Engine, Gpu, Job, Token, chain};
 use crate::policy::{Policy, Polled, Truth};
 use crate::random::Random;
 
-/// A fleet and the routers in front of it.
+/// A fleet and the proxies in front of it.
 #[derive(Clone, Debug)]
 pub struct Setting {
     /// One engine a GPU.
     pub fleet: Vec<Gpu>,
     /// Tokens a prefix-cache block.
     pub block_tokens: u32,
-    /// Independent routers.
+    /// Independent proxies.
     pub routers: usize,
+    /// Workers a proxy: each routes on its own, but they share polls and tell each other what they do every tick.
+    pub workers: usize,
     /// Microseconds between two polls of a router.
     pub poll_micros: u64,
     /// Leading requests that are not counted.
@@ -26,11 +28,15 @@ pub struct Setting {
     pub seed: u64,
 }
 
+/// Microseconds between two exchanges of a proxy's workers.
+const TICK_MICROS: u64 = 25_000;
+
 /// What happens next; at equal times in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     StepEnd(usize),
     Poll(usize),
+    Tick(usize),
     Arrival(usize),
 }
 
@@ -47,7 +53,8 @@ pub fn run(
         };
         match event {
             Event::StepEnd(host) => fleet.step_end(now, host),
-            Event::Poll(router) => fleet.poll(now, router),
+            Event::Poll(proxy) => fleet.poll(now, proxy),
+            Event::Tick(proxy) => fleet.tick(now, proxy),
             Event::Arrival(position) => fleet.arrival(now, position),
         }
     }
@@ -66,8 +73,9 @@ struct Fleet<'a> {
     engines: Vec<Engine>,
     /// When each engine's step under way ends; meaningless when none is.
     step_ends: Vec<u64>,
-    routers: Vec<Box<dyn Policy>>,
-    /// Which router each request came to.
+    /// The workers of the first proxy, then those of the next.
+    workers: Vec<Box<dyn Policy>>,
+    /// Which worker each request came to.
     owners: Vec<usize>,
     records: Vec<Record>,
     events: BinaryHeap<Reverse<(u64, Event)>>,
@@ -85,9 +93,10 @@ impl<'a> Fleet<'a> {
         policy: impl FnMut(usize) -> Box<dyn Policy>,
     ) -> Self {
         let mut random = Random::new(chain(setting.seed, 1));
+        let workers = setting.routers * setting.workers;
         let owners = requests
             .iter()
-            .map(|_| random.below(setting.routers as u64) as usize)
+            .map(|_| random.below(workers as u64) as usize)
             .collect();
         let mut fleet = Self {
             setting,
@@ -98,7 +107,7 @@ impl<'a> Fleet<'a> {
                 .map(|&gpu| Engine::new(gpu, setting.block_tokens))
                 .collect(),
             step_ends: vec![0; setting.fleet.len()],
-            routers: (0..setting.routers).map(policy).collect(),
+            workers: (0..workers).map(policy).collect(),
             owners,
             records: vec![Record::default(); requests.len()],
             events: BinaryHeap::new(),
@@ -107,12 +116,16 @@ impl<'a> Fleet<'a> {
             busy_at_start: Vec::new(),
             busy_at_end: Vec::new(),
         };
-        for router in 0..setting.routers {
-            // Everyone knows the fleet from the start; after that the routers' polls are out of step.
-            let polled = fleet.polled();
-            fleet.routers[router].poll(0, &polled);
+        for proxy in 0..setting.routers {
+            // Everyone knows the fleet from the start; after that the proxies' polls are out of step.
+            fleet.tell(0, proxy);
             let phase = 1 + random.below(setting.poll_micros);
-            fleet.events.push(Reverse((phase, Event::Poll(router))));
+            fleet.events.push(Reverse((phase, Event::Poll(proxy))));
+            if setting.workers > 1 {
+                fleet
+                    .events
+                    .push(Reverse((1 + random.below(TICK_MICROS), Event::Tick(proxy))));
+            }
         }
         if let Some(first) = requests.first() {
             fleet
@@ -132,13 +145,41 @@ impl<'a> Fleet<'a> {
         polled.collect()
     }
 
-    fn poll(&mut self, now: u64, router: usize) {
+    fn workers_of(&self, proxy: usize) -> core::ops::Range<usize> {
+        proxy * self.setting.workers..(proxy + 1) * self.setting.workers
+    }
+
+    fn tell(&mut self, now: u64, proxy: usize) {
         let polled = self.polled();
-        self.routers[router].poll(now, &polled);
+        for worker in self.workers_of(proxy) {
+            self.workers[worker].poll(now, &polled);
+        }
+    }
+
+    fn poll(&mut self, now: u64, proxy: usize) {
+        self.tell(now, proxy);
         self.events.push(Reverse((
             now + self.setting.poll_micros,
-            Event::Poll(router),
+            Event::Poll(proxy),
         )));
+    }
+
+    fn tick(&mut self, now: u64, proxy: usize) {
+        let workers = &mut self.workers[proxy * self.setting.workers..][..self.setting.workers];
+        let said: Vec<_> = workers.iter_mut().map(|worker| worker.say(now)).collect();
+        for (listener, worker) in workers.iter_mut().enumerate() {
+            for (slot, said) in said
+                .iter()
+                .enumerate()
+                .filter(|&(slot, _)| slot != listener)
+            {
+                if let Some(said) = said {
+                    worker.hear(now, slot, said);
+                }
+            }
+        }
+        self.events
+            .push(Reverse((now + TICK_MICROS, Event::Tick(proxy))));
     }
 
     fn arrival(&mut self, now: u64, position: usize) {
@@ -163,7 +204,7 @@ impl<'a> Fleet<'a> {
             engines: &self.engines,
             step_ends: &self.step_ends,
         };
-        let host = self.routers[self.owners[position]].choose(now, request, &truth);
+        let host = self.workers[self.owners[position]].choose(now, request, &truth);
         self.records[position].host = host;
         let job = Job {
             id: request.id,
@@ -203,7 +244,7 @@ impl<'a> Fleet<'a> {
                 record.end = Some(now);
                 self.left -= 1;
             }
-            self.routers[self.owners[position]].token(now, host, token, &self.requests[position]);
+            self.workers[self.owners[position]].token(now, host, token, &self.requests[position]);
         }
         self.tokens = tokens;
         self.begin_step(now, host);

@@ -9,6 +9,7 @@ fn setting(fleet: Vec<Gpu>, routers: usize) -> Setting {
         fleet,
         block_tokens: 64,
         routers,
+        workers: 1,
         poll_micros: 200_000,
         warmup: 30,
         seed: 5,
@@ -53,6 +54,26 @@ fn every_policy_finishes_every_request_and_repeats_itself() {
             );
         }
     }
+}
+
+#[test]
+fn workers_of_one_proxy_know_each_others_prefixes() {
+    let requests = agents(600, 20.0);
+    let apart = setting(vec![Gpu::H200; 4], 4);
+    let together = Setting {
+        routers: 1,
+        workers: 4,
+        ..apart.clone()
+    };
+    let of = |setting: &Setting| run(setting, &requests, make("plimsoll", setting));
+    let (apart, together) = (of(&apart), of(&together));
+    assert_eq!(together.failed, 0);
+    assert!(
+        together.hit_ratio > apart.hit_ratio,
+        "{} against {}",
+        together.hit_ratio,
+        apart.hit_ratio
+    );
 }
 
 #[test]

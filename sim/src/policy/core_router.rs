@@ -164,4 +164,16 @@ impl Policy for CoreRouter {
             );
         }
     }
+
+    fn say(&mut self, now: u64) -> Option<Vec<u8>> {
+        let mut said = Vec::new();
+        self.router
+            .write_share(Instant::from_micros(now), &mut said);
+        Some(said)
+    }
+
+    fn hear(&mut self, now: u64, slot: usize, said: &[u8]) {
+        self.router
+            .apply_share(Instant::from_micros(now), slot, said);
+    }
 }

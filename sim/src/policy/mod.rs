@@ -43,6 +43,12 @@ pub trait Policy {
     fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize;
     /// A token of a request of its own has come.
     fn token(&mut self, now: u64, host: usize, token: &Token, request: &Prepared);
+    /// What this worker tells the others of its proxy, if it tells anything.
+    fn say(&mut self, _now: u64) -> Option<Vec<u8>> {
+        None
+    }
+    /// What worker `slot` of the same proxy said.
+    fn hear(&mut self, _now: u64, _slot: usize, _said: &[u8]) {}
 }
 
 /// Names of all policies.
