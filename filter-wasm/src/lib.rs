@@ -1,7 +1,14 @@
 //! Plimsoll as a proxy-wasm module: one binary, its role chosen by `root_id`.
 //!
 //! The module is thin. A proxy's phases come in, calls to `plimsoll-core` and actions go out; everything that decides
-//! lives in the core.
+//! lives in the core. In the order a newcomer reads it:
+//!
+//! - [`root`]: configuration and ticks of a filter; [`worker`] is the state behind it, kept by pool in [`registry`].
+//! - [`stream`]: one request from its headers to its log; [`head`] reads the headers, [`outcome`] the end.
+//! - [`collector`]: the role that polls; [`collecting`] does the work, also for a worker that holds the [`lease`].
+//! - [`slots`]: what workers tell each other.
+//! - [`host`]: what all of that needs from the proxy. `hostcalls` and `shell` are the only code bound to the ABI, and
+//!   exist in the wasm build alone.
 
 #![cfg_attr(
     not(test),
@@ -13,4 +20,30 @@
     )
 )]
 
+pub mod collecting;
+pub mod collector;
+pub mod head;
+pub mod headers;
 pub mod host;
+#[cfg(target_family = "wasm")]
+mod hostcalls;
+pub mod lease;
+pub mod metrics;
+pub mod names;
+pub mod outcome;
+pub mod property;
+pub mod registry;
+mod reply;
+pub mod root;
+#[cfg(target_family = "wasm")]
+mod shell;
+pub mod slots;
+pub mod stream;
+pub mod worker;
+
+use plimsoll_core::time::Instant;
+
+/// The present, as the core counts it: microseconds since 1970.
+fn clock<H: host::Host>(host: &H) -> Instant {
+    Instant::from_micros(host.now_nanos() / 1000)
+}

@@ -1,0 +1,198 @@
+//! The I/O of the core's collector: asks the proxy's admin for hosts and hosts for metrics, and publishes the snapshot.
+//!
+//! The collector role runs it for as long as it lives; a worker runs it while it holds the lease.
+
+use plimsoll_core::{
+    collect::{Collector, PollFailure, Task},
+    config::Config,
+    snapshot::View,
+    time::{Instant, Micros},
+};
+
+use crate::{
+    headers::{Pairs, decimal},
+    host::{Buffer, Host, Level, Map, Status},
+    metrics::{Id, Metrics},
+    names,
+};
+
+/// A collector at work.
+pub struct Collecting {
+    collector: Collector,
+    targets: Targets,
+    calls: Vec<(u32, Task)>,
+    refused: Vec<Task>,
+    warned: Option<Status>,
+    snapshot: Vec<u8>,
+}
+
+/// Where the calls go.
+struct Targets {
+    admin_cluster: String,
+    poll_cluster: String,
+    poll_path: String,
+}
+
+impl Targets {
+    fn of(config: &Config) -> Self {
+        Self {
+            admin_cluster: config.discovery.admin_cluster.clone(),
+            poll_cluster: config.poll.cluster.clone(),
+            poll_path: config.poll.path.clone(),
+        }
+    }
+
+    fn call<H: Host>(&self, host: &H, task: Task, timeout: Micros) -> Result<u32, Status> {
+        let timeout_ms = u32::try_from(timeout.get() / 1000).unwrap_or(u32::MAX);
+        match task {
+            Task::Discover => {
+                let headers = [
+                    (":method", "GET"),
+                    (":path", "/clusters?format=json"),
+                    (":authority", "plimsoll"),
+                ];
+                host.call(&self.admin_cluster, &headers, b"", timeout_ms)
+            }
+            Task::Poll(address) => {
+                let address = address.to_string();
+                let headers = [
+                    (":method", "GET"),
+                    (":path", &*self.poll_path),
+                    (":authority", &*address),
+                    (names::POLL_TARGET, &*address),
+                ];
+                host.call(&self.poll_cluster, &headers, b"", timeout_ms)
+            }
+        }
+    }
+}
+
+impl Collecting {
+    /// A collector for `config`; `seed` jitters its polls and names it as the writer of its snapshots.
+    #[must_use]
+    pub fn new(config: Config, seed: u64) -> Self {
+        Self {
+            targets: Targets::of(&config),
+            collector: Collector::new(config, seed),
+            calls: Vec::new(),
+            refused: Vec::new(),
+            warned: None,
+            snapshot: Vec::new(),
+        }
+    }
+
+    /// Takes over a new configuration; what is known of hosts that stay is kept.
+    pub fn configure(&mut self, config: Config) {
+        self.targets = Targets::of(&config);
+        self.collector.configure(config);
+    }
+
+    /// Sends what is due and publishes what is new under `key`.
+    pub fn tick<H: Host>(&mut self, host: &H, metrics: &Metrics, key: &str, now: Instant) {
+        let Self {
+            collector,
+            targets,
+            calls,
+            refused,
+            warned,
+            ..
+        } = self;
+        collector.due(now, |task, timeout| {
+            match targets.call(host, task, timeout) {
+                Ok(token) => {
+                    // An earlier question of the same kind was given up; its answer, if it ever comes, is of the past.
+                    calls.retain(|(_, asked)| *asked != task);
+                    calls.push((token, task));
+                }
+                Err(status) => {
+                    if *warned != Some(status) {
+                        *warned = Some(status);
+                        warn_refused(host, targets, task, status);
+                    }
+                    refused.push(task);
+                }
+            }
+            true
+        });
+        // A call that the proxy refuses says nothing of the host: a missing cluster must not take the fleet down.
+        for task in core::mem::take(&mut self.refused) {
+            metrics.add(host, Id::PollsError, 1);
+            match task {
+                Task::Discover => {
+                    self.collector.on_discovered(None);
+                }
+                Task::Poll(address) => {
+                    self.collector
+                        .on_polled(now, address, Err(PollFailure::NoMetrics));
+                }
+            }
+        }
+        self.publish(host, key, now);
+    }
+
+    /// Takes the answer to call `token`. `headers` is 0 when there was none. Returns false when the call is not known.
+    pub fn answer<H: Host>(
+        &mut self,
+        host: &H,
+        metrics: &Metrics,
+        now: Instant,
+        token: u32,
+        headers: usize,
+        body_size: usize,
+    ) -> bool {
+        let Some(at) = self.calls.iter().position(|(asked, _)| *asked == token) else {
+            return false;
+        };
+        let (_, task) = self.calls.swap_remove(at);
+        let status = if headers == 0 { None } else { status(host) };
+        let body = (status == Some(200))
+            .then(|| host.buffer(Buffer::CallResponseBody, 0, body_size).ok())
+            .flatten();
+        let read = match task {
+            Task::Discover => self.collector.on_discovered(body.as_deref()),
+            Task::Poll(address) => {
+                let answer = match (&body, status) {
+                    (Some(page), _) => Ok(&**page),
+                    // The proxy itself answers for a host it cannot reach or that takes too long.
+                    (None, None | Some(502..=504)) => Err(PollFailure::Unreachable),
+                    (None, Some(_)) => Err(PollFailure::NoMetrics),
+                };
+                self.collector.on_polled(now, address, answer)
+            }
+        };
+        metrics.add(host, if read { Id::PollsOk } else { Id::PollsError }, 1);
+        true
+    }
+
+    fn publish<H: Host>(&mut self, host: &H, key: &str, now: Instant) {
+        // Epochs only grow, whoever wrote last.
+        if let Ok((bytes, _)) = host.shared_get(key)
+            && let Ok(view) = View::new_checked(&bytes)
+            && view.writer() != self.collector.writer()
+        {
+            self.collector.outrun(view.epoch());
+        }
+        if self.collector.publish(now, &mut self.snapshot) {
+            // One writer at a time; where two overlap, the later snapshot is as good as the other.
+            let _ = host.shared_set(key, &self.snapshot, None);
+        }
+    }
+}
+
+fn status<H: Host>(host: &H) -> Option<u64> {
+    let map = host.header_map(Map::CallResponseHeaders).ok()?;
+    Pairs::new(&map)
+        .find(|(name, _)| *name == b":status")
+        .and_then(|(_, value)| decimal(value))
+}
+
+fn warn_refused<H: Host>(host: &H, targets: &Targets, task: Task, status: Status) {
+    let cluster = match task {
+        Task::Discover => &targets.admin_cluster,
+        Task::Poll(_) => &targets.poll_cluster,
+    };
+    host.log(
+        Level::Warn,
+        &format!("plimsoll: the proxy refuses calls to cluster \"{cluster}\": {status:?}"),
+    );
+}

@@ -1,0 +1,293 @@
+//! The module's metrics: defined once when it is configured, because defining is a host call that takes a name, and
+//! counting must not.
+//!
+//! A host that has no metrics refuses the definition; counting is then a no-op.
+
+use std::collections::BTreeMap;
+
+use plimsoll_core::host::Address;
+
+use crate::host::{Host, Metric};
+
+/// Metrics without a host label. The order is that of [`DEFINITIONS`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Id {
+    /// Requests that reached the filter.
+    Requests,
+    /// Decisions with all signals.
+    StepFull,
+    /// Decisions on own work and prefixes: the snapshot is too old.
+    StepLocal,
+    /// Decisions by rendezvous hash: no facts.
+    StepHash,
+    /// Requests left to the proxy's own policy.
+    StepProxy,
+    /// Requests answered by another host than the first choice.
+    Rebooked,
+    /// Requests that the client abandoned.
+    Aborted,
+    /// Requests that failed at the engine or on the way.
+    Failed,
+    /// Prompt tokens as reported by the engines.
+    PromptTokens,
+    /// Prompt tokens that came from a prefix cache, as reported by the engines.
+    CachedTokens,
+    /// Prompt tokens predicted to come from a prefix cache.
+    PredictedCachedTokens,
+    /// Tokens generated, as reported by the engines.
+    CompletionTokens,
+    /// Polls that brought facts.
+    PollsOk,
+    /// Polls that failed, for any reason.
+    PollsError,
+    /// Snapshots taken over by this worker.
+    SnapshotsApplied,
+    /// Snapshots refused as damaged or of another layout.
+    SnapshotsRejected,
+    /// Times a worker began to collect because the collector did not.
+    LeaseTaken,
+    /// Configurations accepted.
+    ConfigAccepted,
+    /// Configurations refused.
+    ConfigRejected,
+    /// Hosts known.
+    Hosts,
+    /// Age of the snapshot in milliseconds.
+    SnapshotAgeMs,
+    /// Time of one decision in nanoseconds.
+    DecisionNs,
+    /// Time from request headers to the first output token in microseconds.
+    TtftUs,
+    /// Time from request headers to the end in microseconds.
+    E2eUs,
+}
+
+const DEFINITIONS: [(Id, Metric, &str); 24] = [
+    (Id::Requests, Metric::Counter, "plimsoll_requests"),
+    (
+        Id::StepFull,
+        Metric::Counter,
+        "plimsoll_decisions.step=full",
+    ),
+    (
+        Id::StepLocal,
+        Metric::Counter,
+        "plimsoll_decisions.step=local",
+    ),
+    (
+        Id::StepHash,
+        Metric::Counter,
+        "plimsoll_decisions.step=hash",
+    ),
+    (
+        Id::StepProxy,
+        Metric::Counter,
+        "plimsoll_decisions.step=proxy",
+    ),
+    (Id::Rebooked, Metric::Counter, "plimsoll_rebooked"),
+    (Id::Aborted, Metric::Counter, "plimsoll_aborted"),
+    (Id::Failed, Metric::Counter, "plimsoll_failed"),
+    (Id::PromptTokens, Metric::Counter, "plimsoll_prompt_tokens"),
+    (Id::CachedTokens, Metric::Counter, "plimsoll_cached_tokens"),
+    (
+        Id::PredictedCachedTokens,
+        Metric::Counter,
+        "plimsoll_predicted_cached_tokens",
+    ),
+    (
+        Id::CompletionTokens,
+        Metric::Counter,
+        "plimsoll_completion_tokens",
+    ),
+    (Id::PollsOk, Metric::Counter, "plimsoll_polls.result=ok"),
+    (
+        Id::PollsError,
+        Metric::Counter,
+        "plimsoll_polls.result=error",
+    ),
+    (
+        Id::SnapshotsApplied,
+        Metric::Counter,
+        "plimsoll_snapshots.result=applied",
+    ),
+    (
+        Id::SnapshotsRejected,
+        Metric::Counter,
+        "plimsoll_snapshots.result=rejected",
+    ),
+    (Id::LeaseTaken, Metric::Counter, "plimsoll_lease_taken"),
+    (
+        Id::ConfigAccepted,
+        Metric::Counter,
+        "plimsoll_config.result=accepted",
+    ),
+    (
+        Id::ConfigRejected,
+        Metric::Counter,
+        "plimsoll_config.result=rejected",
+    ),
+    (Id::Hosts, Metric::Gauge, "plimsoll_hosts"),
+    (Id::SnapshotAgeMs, Metric::Gauge, "plimsoll_snapshot_age_ms"),
+    (Id::DecisionNs, Metric::Histogram, "plimsoll_decision_ns"),
+    (Id::TtftUs, Metric::Histogram, "plimsoll_ttft_us"),
+    (Id::E2eUs, Metric::Histogram, "plimsoll_e2e_us"),
+];
+
+/// Hosts that get metrics of their own; later ones are routed all the same. Proxies never forget a metric, so a fleet
+/// that replaces its hosts for ever must not define them for ever.
+pub const LABELLED_HOSTS: usize = 1024;
+
+#[derive(Clone, Copy, Debug)]
+struct OfHost {
+    picks: Option<u32>,
+    inflight: Option<u32>,
+    /// What this worker has added to the gauge so far; the proxy sums over workers.
+    published: u64,
+    /// The round in which it was last listed.
+    round: u64,
+}
+
+/// Numbers of the defined metrics.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    ids: Vec<Option<u32>>,
+    reasons: BTreeMap<&'static str, Option<u32>>,
+    hosts: BTreeMap<Address, OfHost>,
+    round: u64,
+}
+
+impl Metrics {
+    /// Defines all metrics without a host label.
+    pub fn define<H: Host>(host: &H) -> Self {
+        let ids = DEFINITIONS
+            .iter()
+            .map(|(_, kind, name)| host.define_metric(*kind, name).ok());
+        Self {
+            ids: ids.collect(),
+            reasons: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            round: 0,
+        }
+    }
+
+    fn number(&self, id: Id) -> Option<u32> {
+        self.ids.get(id as usize).copied().flatten()
+    }
+
+    /// Adds to a counter.
+    pub fn add<H: Host>(&self, host: &H, id: Id, delta: u64) {
+        if delta > 0
+            && let Some(number) = self.number(id)
+        {
+            let _ = host.add_metric(number, i64::try_from(delta).unwrap_or(i64::MAX));
+        }
+    }
+
+    /// Sets a gauge or records into a histogram.
+    pub fn set<H: Host>(&self, host: &H, id: Id, value: u64) {
+        if let Some(number) = self.number(id) {
+            let _ = host.set_metric(number, value);
+        }
+    }
+
+    /// Counts a refused request under its reason.
+    pub fn rejected<H: Host>(&mut self, host: &H, reason: &'static str) {
+        let number = *self.reasons.entry(reason).or_insert_with(|| {
+            host.define_metric(
+                Metric::Counter,
+                &["plimsoll_rejected.reason=", reason].concat(),
+            )
+            .ok()
+        });
+        if let Some(number) = number {
+            let _ = host.add_metric(number, 1);
+        }
+    }
+
+    fn of_host<H: Host>(&mut self, host: &H, address: Address) -> Option<&mut OfHost> {
+        if !self.hosts.contains_key(&address) && self.hosts.len() >= LABELLED_HOSTS {
+            return None;
+        }
+        Some(self.hosts.entry(address).or_insert_with(|| {
+            let label = address.to_string();
+            let define = |kind, name: &str| host.define_metric(kind, &[name, &label].concat()).ok();
+            OfHost {
+                picks: define(Metric::Counter, "plimsoll_host_picks.host="),
+                inflight: define(Metric::Gauge, "plimsoll_inflight.host="),
+                published: 0,
+                round: 0,
+            }
+        }))
+    }
+
+    /// Counts a first choice of the host at `address`.
+    pub fn picked<H: Host>(&mut self, host: &H, address: Address) {
+        if let Some(OfHost {
+            picks: Some(number),
+            ..
+        }) = self.of_host(host, address)
+        {
+            let _ = host.add_metric(*number, 1);
+        }
+    }
+
+    /// Publishes this worker's requests in flight at every listed host; those at hosts no longer listed are taken back.
+    /// Only changes are sent: in Envoy one gauge serves all workers, so setting it would erase what the others count.
+    pub fn inflight<H: Host>(&mut self, host: &H, listed: impl Iterator<Item = (Address, u64)>) {
+        self.round = self.round.wrapping_add(1);
+        let round = self.round;
+        for (address, inflight) in listed {
+            if inflight == 0 && !self.hosts.contains_key(&address) {
+                continue;
+            }
+            if let Some(of_host) = self.of_host(host, address) {
+                of_host.round = round;
+                of_host.publish(host, inflight);
+            }
+        }
+        for of_host in self.hosts.values_mut() {
+            if of_host.round != round {
+                of_host.publish(host, 0);
+            }
+        }
+    }
+}
+
+impl OfHost {
+    fn publish<H: Host>(&mut self, host: &H, inflight: u64) {
+        let delta = (inflight as i64).saturating_sub(self.published as i64);
+        self.published = inflight;
+        if delta != 0
+            && let Some(number) = self.inflight
+        {
+            let _ = host.add_metric(number, delta);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn definitions_stand_in_the_order_of_their_ids() {
+        for (at, (id, _, _)) in DEFINITIONS.iter().enumerate() {
+            assert_eq!(*id as usize, at, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn labels_follow_the_name_so_that_envoy_can_extract_them() {
+        for (_, _, name) in DEFINITIONS {
+            assert!(name.starts_with("plimsoll_"));
+            if let Some((_, label)) = name.split_once('.') {
+                let (key, value) = label.split_once('=').expect(name);
+                assert!(
+                    ["step", "result"].contains(&key) && !value.is_empty(),
+                    "{name}"
+                );
+            }
+        }
+    }
+}

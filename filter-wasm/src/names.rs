@@ -1,0 +1,90 @@
+//! Names that the module shares with the proxy's configuration, with engines and with operators.
+
+/// Ranked list `ip:port,ip:port,ip:port`, best first, that Envoy's `override_host` policy walks (endpoint-picker protocol).
+pub const PICK: &str = "x-gateway-destination-endpoint";
+/// Endpoint that the poll cluster (`ORIGINAL_DST`) connects to.
+pub const POLL_TARGET: &str = "x-plimsoll-poll-target";
+/// A client asks for the decision with `1`.
+pub const EXPLAIN: &str = "x-plimsoll-explain";
+/// Response header with the compact decision.
+pub const DECISION: &str = "x-plimsoll-decision";
+/// Property that becomes the filter state `wasm.plimsoll_decision`, for access logs.
+pub const DECISION_PROPERTY: &str = "plimsoll_decision";
+
+/// Request headers that name a host. A client's copy would choose a host, or reach one it must not, so it never passes.
+pub const HOSTILE: [&str; 5] = [
+    PICK,
+    "x-gateway-destination-endpoint-subset",
+    "x-gateway-destination-endpoint-served",
+    POLL_TARGET,
+    "x-envoy-original-dst-host",
+];
+
+/// `root_id` of the collector (Envoy singleton service); every other `root_id` is a filter.
+pub const COLLECTOR_ROOT: &str = "plimsoll_collector";
+
+/// Shared-data keys of one pool. The prefix works as a zone name in nginx.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// The snapshot that the collector writes.
+    pub snapshot: String,
+    /// Who collects when the collector does not.
+    pub lease: String,
+    slots: Vec<String>,
+    slot_prefix: String,
+}
+
+impl Keys {
+    /// Keys of `pool`.
+    #[must_use]
+    pub fn new(pool: &str) -> Self {
+        let prefix = ["plimsoll/", pool].concat();
+        Self {
+            snapshot: [&prefix, "/snapshot"].concat(),
+            lease: [&prefix, "/lease"].concat(),
+            slots: Vec::new(),
+            slot_prefix: [&prefix, "/worker/"].concat(),
+        }
+    }
+
+    /// Key of worker slot `slot`; built once, then reused by every tick.
+    pub fn slot(&mut self, slot: usize) -> &str {
+        while self.slots.len() <= slot {
+            let mut key = self.slot_prefix.clone();
+            push_decimal(&mut key, self.slots.len() as u64);
+            self.slots.push(key);
+        }
+        self.slots.get(slot).map_or("", String::as_str)
+    }
+}
+
+/// Appends `value` in decimal. `format!` costs code size and time that the request path need not pay.
+pub fn push_decimal(text: &mut String, value: u64) {
+    if value >= 10 {
+        push_decimal(text, value / 10);
+    }
+    text.push(char::from(b'0' + (value % 10) as u8));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_a_pool() {
+        let mut keys = Keys::new("llama");
+        assert_eq!(keys.snapshot, "plimsoll/llama/snapshot");
+        assert_eq!(keys.lease, "plimsoll/llama/lease");
+        assert_eq!(keys.slot(12), "plimsoll/llama/worker/12");
+        assert_eq!(keys.slot(0), "plimsoll/llama/worker/0");
+    }
+
+    #[test]
+    fn decimals() {
+        let mut text = String::new();
+        push_decimal(&mut text, 0);
+        text.push(' ');
+        push_decimal(&mut text, u64::MAX);
+        assert_eq!(text, "0 18446744073709551615");
+    }
+}

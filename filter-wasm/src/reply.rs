@@ -1,0 +1,35 @@
+//! Answers in place of an upstream, in the error form of the OpenAI API.
+
+use plimsoll_core::router::Reason;
+
+use crate::host::{Action, Host};
+
+/// Answers a request that no host may have.
+pub(crate) fn reject<H: Host>(host: &H, reason: Reason) -> Action {
+    error(
+        host,
+        503,
+        reason.name(),
+        "no host that may serve this request takes requests",
+    )
+}
+
+/// Answers with `status` and a JSON error of `code`.
+///
+/// Refusing fails closed: when the host cannot answer, the request is still not passed on.
+fn error<H: Host>(host: &H, status: u16, code: &str, message: &str) -> Action {
+    let body = [
+        "{\"error\":{\"message\":\"",
+        message,
+        "\",\"type\":\"plimsoll\",\"code\":\"",
+        code,
+        "\"}}\n",
+    ]
+    .concat();
+    let headers = [
+        ("content-type", "application/json"),
+        ("x-plimsoll-reason", code),
+    ];
+    let _ = host.respond(u32::from(status), &headers, body.as_bytes());
+    Action::Pause
+}

@@ -1,0 +1,120 @@
+//! The filter role: one root for each worker and configuration.
+
+use std::rc::Rc;
+
+use plimsoll_core::{config::Config, time::Micros};
+
+use crate::{
+    clock,
+    host::{Buffer, Host, Level},
+    metrics::{Id, Metrics},
+    registry::{Registry, SharedWorker},
+    stream::Stream,
+    worker::Worker,
+};
+
+/// Largest configuration that is read.
+const CONFIGURATION_BYTES: usize = 1 << 24;
+
+/// Root of the filter role.
+pub struct Root<H: Host> {
+    host: Rc<H>,
+    registry: Registry,
+    worker: Option<SharedWorker>,
+    tick: Option<Micros>,
+}
+
+impl<H: Host> Root<H> {
+    /// A root in a VM of its own.
+    pub fn new(host: H) -> Self {
+        Self::with_registry(host, Registry::default())
+    }
+
+    /// A root in a VM that may have had others before it.
+    pub fn with_registry(host: H, registry: Registry) -> Self {
+        Self {
+            host: Rc::new(host),
+            registry,
+            worker: None,
+            tick: None,
+        }
+    }
+
+    /// Reads the configuration; false when it is refused, and the one before stays in force.
+    pub fn on_configure(&mut self) -> bool {
+        let host = &*self.host;
+        let metrics = Metrics::define(host);
+        let Some(config) = read_configuration(host) else {
+            metrics.add(host, Id::ConfigRejected, 1);
+            return false;
+        };
+        metrics.add(host, Id::ConfigAccepted, 1);
+        let tick = config.tick;
+        let worker = match self.registry.find(&config.pool) {
+            Some(worker) => {
+                if let Ok(mut worker) = worker.try_borrow_mut() {
+                    worker.configure(config);
+                }
+                worker
+            }
+            None => {
+                let pool = config.pool.clone();
+                let worker = Worker::new(config, metrics, host.random_seed(), clock(host));
+                self.registry.insert(&pool, worker)
+            }
+        };
+        self.worker = Some(worker);
+        set_tick(host, self.tick.replace(tick), tick);
+        true
+    }
+
+    /// A new HTTP stream.
+    pub fn stream(&self, _context_id: u32) -> Stream<H> {
+        Stream::new(Rc::clone(&self.host), self.worker.clone())
+    }
+
+    /// Exchanges state with the collector and the other workers.
+    pub fn on_tick(&mut self) {
+        if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
+            worker.on_tick(&*self.host);
+        }
+    }
+
+    /// Takes the answer to a call that this worker made while it held the lease.
+    pub fn on_call_response(&mut self, token: u32, headers: usize, body_size: usize) {
+        if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
+            worker.on_call_response(&*self.host, token, headers, body_size);
+        }
+    }
+}
+
+/// Reads and checks the plugin's configuration; logs every error.
+pub(crate) fn read_configuration<H: Host>(host: &H) -> Option<Config> {
+    // Hosts tell a plugin without configuration in different ways; none of them is an error.
+    let json = host
+        .buffer(Buffer::PluginConfiguration, 0, CONFIGURATION_BYTES)
+        .unwrap_or_default();
+    match Config::parse(&json) {
+        Ok(config) => Some(config),
+        Err(errors) => {
+            for message in errors.messages() {
+                host.log(Level::Error, &["plimsoll: ", message].concat());
+            }
+            None
+        }
+    }
+}
+
+/// Asks for ticks, unless they come as asked already: some hosts take this call only once.
+pub(crate) fn set_tick<H: Host>(host: &H, before: Option<Micros>, tick: Micros) {
+    if before == Some(tick) {
+        return;
+    }
+    let ms = u32::try_from(tick.get() / 1000).unwrap_or(u32::MAX);
+    if let Err(status) = host.set_tick_ms(ms) {
+        host.log(
+            Level::Warn,
+            &format!("plimsoll: no ticks, so no exchange between workers: {status:?}"),
+        );
+    }
+}

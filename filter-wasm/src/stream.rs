@@ -1,0 +1,321 @@
+//! One HTTP stream: phases in, decisions out.
+
+use std::rc::Rc;
+
+use plimsoll_core::{
+    observe::{Body, Observer, Seen, Usage},
+    request::{Facts, Request, Scanner, key},
+    router::{Outcome, Ticket, Verdict},
+    time::Instant,
+};
+
+use crate::{
+    clock,
+    head::Head,
+    headers::{Pairs, decimal},
+    host::{Action, Buffer, Host, Map},
+    names, outcome, property,
+    registry::SharedWorker,
+    reply,
+    worker::Worker,
+};
+
+/// How far the request has come.
+enum Progress {
+    /// Its headers have not come yet.
+    Start,
+    /// Its body is read until enough is known.
+    Reading { scanner: Box<Scanner>, seen: usize },
+    /// The host is named, or the request is left to the proxy: everything else only passes through.
+    Decided,
+}
+
+/// One HTTP stream.
+pub struct Stream<H: Host> {
+    host: Rc<H>,
+    worker: Option<SharedWorker>,
+    progress: Progress,
+    head: Head,
+    started: Instant,
+    ticket: Option<Ticket>,
+    explanation: Option<String>,
+    observer: Option<Box<Observer>>,
+    usage: Option<Usage>,
+    status: u16,
+}
+
+impl<H: Host> Stream<H> {
+    /// A stream of a root that has no configuration: hostile headers are removed, nothing else is done.
+    pub fn unrouted(host: H) -> Self {
+        Self::new(Rc::new(host), None)
+    }
+
+    pub(crate) fn new(host: Rc<H>, worker: Option<SharedWorker>) -> Self {
+        Self {
+            host,
+            worker,
+            progress: Progress::Start,
+            head: Head::default(),
+            started: Instant::ZERO,
+            ticket: None,
+            explanation: None,
+            observer: None,
+            usage: None,
+            status: 0,
+        }
+    }
+
+    /// The request's headers have come.
+    pub fn on_request_headers(&mut self, end: bool) -> Action {
+        self.head = match self.host.header_map(Map::RequestHeaders) {
+            Ok(map) => Head::read(&map, end),
+            Err(_) => Head::unreadable(end),
+        };
+        for name in self.head.hostile_names() {
+            let _ = self.host.remove_header(Map::RequestHeaders, name);
+        }
+        let Some(worker) = self.worker.clone() else {
+            self.progress = Progress::Decided;
+            return Action::Continue;
+        };
+        let Ok(mut worker) = worker.try_borrow_mut() else {
+            self.progress = Progress::Decided;
+            return Action::Continue;
+        };
+        self.started = clock(&*self.host);
+        worker.count_request(&*self.host);
+        if self.head.has_body && worker.reads_body(self.head.kind) {
+            let scanner = worker.scanner(self.head.kind);
+            self.progress = Progress::Reading { scanner, seen: 0 };
+            return Action::Pause;
+        }
+        self.decide(
+            &mut worker,
+            &Facts::default(),
+            self.head.content_length.unwrap_or(0),
+            !self.head.has_body,
+        )
+    }
+
+    /// More of the request's body has come; `size` bytes are held back in all.
+    pub fn on_request_body(&mut self, size: usize, end: bool) -> Action {
+        let progress = core::mem::replace(&mut self.progress, Progress::Decided);
+        let (
+            Progress::Reading {
+                mut scanner,
+                mut seen,
+            },
+            Some(worker),
+        ) = (progress, self.worker.clone())
+        else {
+            return Action::Continue;
+        };
+        let Ok(mut worker) = worker.try_borrow_mut() else {
+            return Action::Continue;
+        };
+        let whole = self.read_body(&worker, &mut scanner, &mut seen, size, end);
+        let Some(whole) = whole else {
+            self.progress = Progress::Reading { scanner, seen };
+            return Action::Pause;
+        };
+        let total = self.head.content_length.unwrap_or(0).max(size as u64);
+        let rest = if whole {
+            0
+        } else {
+            total.saturating_sub(seen as u64)
+        };
+        let action = self.decide(&mut worker, &scanner.facts(), rest, whole);
+        worker.keep_scanner(scanner);
+        action
+    }
+
+    /// Feeds new bytes to the scanner until enough is known. `None`: wait for more. Otherwise whether the whole body was read.
+    fn read_body(
+        &self,
+        worker: &Worker,
+        scanner: &mut Scanner,
+        seen: &mut usize,
+        size: usize,
+        end: bool,
+    ) -> Option<bool> {
+        let step = worker.decide_after_bytes();
+        loop {
+            // A host may hand over a megabyte at once; what lies behind the decision point is not even copied.
+            let stop = size.min(seen.saturating_add(step.saturating_sub(*seen % step)));
+            if *seen < stop {
+                let Ok(chunk) = self.host.buffer(Buffer::RequestBody, *seen, stop - *seen) else {
+                    return Some(false);
+                };
+                if chunk.is_empty() {
+                    return Some(false);
+                }
+                scanner.feed(&chunk);
+                *seen = seen.saturating_add(chunk.len());
+            }
+            let facts = scanner.facts();
+            let known = facts.model.is_some() || !worker.needs_model();
+            if facts.complete || facts.malformed {
+                return Some(facts.complete);
+            }
+            if *seen >= step && (known || *seen >= worker.buffer_limit_bytes()) {
+                return Some(false);
+            }
+            if *seen >= size {
+                return end.then_some(true);
+            }
+        }
+    }
+
+    /// The request ends with trailers: whatever is known of the body must do.
+    pub fn on_request_trailers(&mut self) -> Action {
+        let progress = core::mem::replace(&mut self.progress, Progress::Decided);
+        let (Progress::Reading { scanner, .. }, Some(worker)) = (progress, self.worker.clone())
+        else {
+            return Action::Continue;
+        };
+        match worker.try_borrow_mut() {
+            Ok(mut worker) => self.decide(&mut worker, &scanner.facts(), 0, true),
+            Err(_) => Action::Continue,
+        }
+    }
+
+    /// Names the host. `rest` is the part of the body that was not read.
+    fn decide(&mut self, worker: &mut Worker, facts: &Facts<'_>, rest: u64, whole: bool) -> Action {
+        self.progress = Progress::Decided;
+        let request = Request {
+            kind: self.head.kind,
+            model: facts.model.map_or(0, key),
+            salt: facts.salt,
+            tenant: self.head.tenant,
+            session: self.head.session,
+            prompt_bytes: facts.prompt_bytes.saturating_add(rest),
+            blocks: facts.blocks,
+            blocks_complete: whole,
+            max_tokens: facts.max_tokens,
+            stream: facts.stream.unwrap_or(false),
+            seed: worker.seed_of(self.head.id),
+        };
+        let verdict = worker.decide(&*self.host, &request);
+        if worker.explains(self.head.explain) {
+            let text = worker.explain(&verdict);
+            if worker.writes_access_log() {
+                let _ = self
+                    .host
+                    .set_property(&[names::DECISION_PROPERTY], text.as_bytes());
+            }
+            self.explanation = (self.head.explain && worker.answers_explain()).then_some(text);
+        }
+        match verdict {
+            Verdict::Forward(decision) => {
+                self.ticket = Some(decision.ticket);
+                let list = worker.list(&decision);
+                let _ = self
+                    .host
+                    .set_header(Map::RequestHeaders, names::PICK, list.as_bytes());
+                Action::Continue
+            }
+            Verdict::Pass(_) => Action::Continue,
+            Verdict::Reject(reason) => reply::reject(&*self.host, reason),
+        }
+    }
+
+    /// The response's headers have come.
+    pub fn on_response_headers(&mut self, _end: bool) -> Action {
+        if let Some(decision) = &self.explanation {
+            let _ =
+                self.host
+                    .set_header(Map::ResponseHeaders, names::DECISION, decision.as_bytes());
+        }
+        let (Some(ticket), Some(worker)) = (self.ticket, self.worker.clone()) else {
+            return Action::Continue;
+        };
+        let Ok(mut worker) = worker.try_borrow_mut() else {
+            return Action::Continue;
+        };
+        let mut body = Body::Opaque;
+        if let Ok(map) = self.host.header_map(Map::ResponseHeaders) {
+            let mut encoded = false;
+            for (name, value) in Pairs::new(&map) {
+                match name {
+                    b":status" => {
+                        self.status = decimal(value)
+                            .and_then(|status| u16::try_from(status).ok())
+                            .unwrap_or(0);
+                    }
+                    b"content-type" => body = Body::from_content_type(value),
+                    b"content-encoding" => encoded = value != b"identity",
+                    _ => {}
+                }
+            }
+            if encoded {
+                body = Body::Opaque;
+            }
+        }
+        if let Some(address) = property::upstream_address(&*self.host) {
+            worker.served(&*self.host, ticket, address);
+        }
+        if body != Body::Opaque {
+            self.observer = Some(Box::new(Observer::new(body)));
+        }
+        Action::Continue
+    }
+
+    /// A piece of the response's body has come. It always passes on at once.
+    pub fn on_response_body(&mut self, size: usize, _end: bool) -> Action {
+        let (Some(ticket), Some(observer), true) = (self.ticket, self.observer.as_mut(), size > 0)
+        else {
+            return Action::Continue;
+        };
+        let Ok(chunk) = self.host.buffer(Buffer::ResponseBody, 0, size) else {
+            return Action::Continue;
+        };
+        let seen = observer.feed(&chunk);
+        // Some engines report usage with every event; only the last report is the whole.
+        self.usage = seen.usage.or(self.usage);
+        if seen.tokens > 0
+            && let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut())
+        {
+            worker.chunk(
+                &*self.host,
+                ticket,
+                Seen {
+                    usage: None,
+                    ..seen
+                },
+            );
+        }
+        Action::Continue
+    }
+
+    /// The stream has ended, in whatever way.
+    pub fn on_log(&mut self) {
+        if self.ticket.is_some() {
+            let outcome = outcome::read(&*self.host, self.status);
+            self.finish(outcome);
+        }
+    }
+
+    /// Releases what the request holds, once.
+    fn finish(&mut self, outcome: Outcome) {
+        let Some(worker) = &self.worker else { return };
+        let Ok(mut worker) = worker.try_borrow_mut() else {
+            return;
+        };
+        if let Some(ticket) = self.ticket.take() {
+            worker.done(&*self.host, self.started, ticket, self.usage, outcome);
+        }
+    }
+}
+
+impl<H: Host> Drop for Stream<H> {
+    /// A host that drops a stream without logging it must not leave its work counted for ever.
+    fn drop(&mut self) {
+        if self.ticket.is_some() {
+            self.finish(Outcome {
+                status: self.status,
+                aborted: true,
+                failed: false,
+            });
+        }
+    }
+}
