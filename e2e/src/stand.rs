@@ -51,10 +51,11 @@ impl Setting {
 pub struct Stand {
     envoy: Envoy,
     hosts: usize,
+    concurrency: u32,
 }
 
 impl Stand {
-    /// Starts Envoy and waits until the module has found its hosts and holds a snapshot of them.
+    /// Starts Envoy and waits until the module knows its hosts and how busy they are.
     ///
     /// # Panics
     ///
@@ -107,16 +108,40 @@ impl Stand {
         Ok(Self {
             envoy,
             hosts: setting.hosts.len(),
+            concurrency: setting.concurrency,
         })
     }
 
-    /// Waits until the module has found its hosts and holds a snapshot of them.
+    /// Waits until every worker holds a snapshot that carries the engines' own figures.
     async fn informed(&self) {
-        until("a snapshot of all hosts", async || {
+        let hosts = self.hosts as f64;
+        let polled = until("every host to be polled", async || {
             let metrics = self.metrics();
-            let known = metrics.count("plimsoll_hosts", "") >= self.hosts as f64;
-            let applied = metrics.count("plimsoll_snapshots", "result=\"applied\"") > 0.0;
-            (known && applied).then_some(())
+            let known = metrics.count("plimsoll_hosts", "") >= hosts;
+            let polled = metrics.count("plimsoll_polls", "result=\"ok\"") >= 2.0 * hosts;
+            (known && polled).then(|| metrics.count("plimsoll_snapshots", "result=\"applied\""))
+        })
+        .await;
+        // Each worker, and the filter's instance on the main thread, counts every snapshot it takes.
+        let holders = f64::from(self.concurrency + 1);
+        until("every worker to take a snapshot", async || {
+            let taken = self
+                .metrics()
+                .count("plimsoll_snapshots", "result=\"applied\"")
+                - polled;
+            (taken >= 2.0 * holders).then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until no request is in flight; the gauge follows by the tick.
+    ///
+    /// # Panics
+    ///
+    /// When one is never released.
+    pub async fn released(&self) {
+        until("every request to be released", async || {
+            (self.metrics().count("plimsoll_inflight", "") == 0.0).then_some(())
         })
         .await;
     }

@@ -76,9 +76,6 @@ async fn swaps_under_load_fail_no_request() {
         .send(chat(whole(prompt("after", 100))))
         .await;
     assert_eq!(reply.status, 200);
-    until("every request to be released", async || {
-        (stand.metrics().count("plimsoll_inflight", "") == 0.0).then_some(())
-    })
-    .await;
+    stand.released().await;
     stand.assert_sound();
 }

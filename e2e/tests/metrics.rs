@@ -17,6 +17,7 @@ async fn decisions_times_and_the_ladder_are_visible() {
         );
         assert_eq!(client.send(chat(whole(body))).await.status, 200);
     }
+    stand.released().await;
     // Every step of the ladder has its series from the start, used or not.
     let metrics = stand.metrics();
     for step in ["full", "local", "hash", "proxy"] {

@@ -1,6 +1,9 @@
 //! A client chooses nothing: not its host, not a private cluster, not the admin interface.
 
 use plimsoll_e2e::{Echo, Protocol, Setting, Stand, chat, raw, whole};
+use serde_json::json;
+
+use crate::pick::{prompt, ranked};
 
 const ROUTING_HEADERS: [&str; 6] = [
     "x-gateway-destination-endpoint",
@@ -66,7 +69,15 @@ async fn a_client_does_not_steer_retries_and_timeouts() {
     for name in names {
         request.headers_mut().insert(name, "1".parse().unwrap());
     }
-    assert_eq!(stand.client(Protocol::Http1).await.send(request).await.status, 200);
+    assert_eq!(
+        stand
+            .client(Protocol::Http1)
+            .await
+            .send(request)
+            .await
+            .status,
+        200
+    );
     for name in names {
         assert!(!echo.seen()[0].headers.contains_key(name), "{name}");
     }
@@ -76,24 +87,27 @@ async fn a_client_does_not_steer_retries_and_timeouts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_cannot_pick_among_our_own_hosts() {
     let hosts = [Echo::start().await, Echo::start().await];
-    let stand = Stand::start(Setting::hosts(hosts.iter().map(|host| host.address))).await;
+    let setting = Setting::hosts(hosts.iter().map(|host| host.address));
+    let stand = Stand::start(setting.configuration(json!({"explain": true}))).await;
     let mut client = stand.client(Protocol::Http1).await;
-    let body = r#"{"model":"m","messages":[{"role":"user","content":"the same prompt"}]}"#;
-    let natural = client.send(chat(whole(body))).await.served_by().to_owned();
-    let other = hosts
-        .iter()
-        .map(|host| host.address.to_string())
-        .find(|host| *host != natural);
-    let mut request = chat(whole(body));
-    request.headers_mut().insert(
-        "x-gateway-destination-endpoint",
-        other.unwrap().parse().unwrap(),
-    );
-    let first = client.send(request).await.served_by().to_owned();
-    let second = client.send(chat(whole(body))).await.served_by().to_owned();
-    assert_eq!(
-        first, second,
-        "with and without the wish the answer is the same"
+    for index in 0..20 {
+        let mut request = chat(whole(prompt(&format!("wish {index}"), 2_000)));
+        let wish = hosts[0].address.to_string().parse().unwrap();
+        request
+            .headers_mut()
+            .insert("x-gateway-destination-endpoint", wish);
+        request
+            .headers_mut()
+            .insert("x-plimsoll-explain", "1".parse().unwrap());
+        let reply = client.send(request).await;
+        assert_eq!(
+            reply.served_by(),
+            ranked(reply.header("x-plimsoll-decision"))[0]
+        );
+    }
+    assert!(
+        !hosts[1].seen().is_empty(),
+        "all 20 prompts went where the client wished"
     );
 }
 
