@@ -321,14 +321,13 @@ impl Worker {
     }
 
     /// A worker without a request has nothing to tell and needs no slot; such are the main thread of a proxy and idle
-    /// workers.
+    /// workers. It reads all the same, so that its first request is decided by what the others know.
     fn exchange<H: Host>(&mut self, host: &H, now: Instant) {
-        if self.requests == 0 {
-            return;
+        if self.requests > 0 {
+            self.router.write_share(now, &mut self.share);
+            self.slots
+                .write(host, &mut self.keys, self.me, now, &self.share);
         }
-        self.router.write_share(now, &mut self.share);
-        self.slots
-            .write(host, &mut self.keys, self.me, now, &self.share);
         let router = &mut self.router;
         self.slots
             .read(host, &mut self.keys, self.me, now, |slot, share| {
