@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use plimsoll_core::config::Config;
 use plimsoll_sim::engine::{Fleet, Gpu, chain};
 use plimsoll_sim::fleet::{self, ResultRow, Setting};
 use plimsoll_sim::policy::{self, Conditions};
@@ -39,6 +40,9 @@ pub(crate) struct Arguments {
     /// Tokens a prefix-cache block of the engines.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     block_tokens: u32,
+    /// Plimsoll configuration (JSON) for the core's policies: weights, priors, table sizes.
+    #[arg(long)]
+    config: Option<PathBuf>,
     /// Leading requests that are not counted; by default a tenth.
     #[arg(long)]
     warmup: Option<usize>,
@@ -65,6 +69,14 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
         Some(fleet) => fleet,
         None if documents => Fleet(vec![Gpu::L4; 4]),
         None => Fleet(vec![Gpu::H200; 8]),
+    };
+    let config = match &arguments.config {
+        None => Config::default(),
+        Some(path) => {
+            let text =
+                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            Config::parse(&text).map_err(|errors| errors.to_string())?
+        }
     };
     let smallest = fleet.0.iter().map(|gpu| gpu.kv_tokens()).min().unwrap_or(0);
     let mut rows = Vec::new();
@@ -102,6 +114,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
                     block_tokens: arguments.block_tokens,
                     poll_micros: setting.poll_micros,
                     seed: chain(seed, router as u64 + 2),
+                    config: &config,
                 };
                 // The argument parser admits known names only.
                 policy::make(name, &conditions)

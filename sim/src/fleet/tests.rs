@@ -17,12 +17,14 @@ fn setting(fleet: Vec<Gpu>, routers: usize) -> Setting {
 }
 
 fn make<'a>(name: &'a str, setting: &'a Setting) -> impl FnMut(usize) -> Box<dyn Policy> + 'a {
+    let config = plimsoll_core::config::Config::default();
     move |router| {
         let conditions = Conditions {
             fleet: &setting.fleet,
             block_tokens: setting.block_tokens,
             poll_micros: setting.poll_micros,
             seed: chain(setting.seed, router as u64),
+            config: &config,
         };
         policy::make(name, &conditions).unwrap()
     }

@@ -34,8 +34,10 @@ pub struct Report {
     pub tpot_ms: TimePercentiles,
     /// Scheduled moment to the end of the answer.
     pub e2e_ms: TimePercentiles,
-    /// Answered in full, a second.
+    /// Answered in full, a second, until the last answer.
     pub requests_per_s: f64,
+    /// Answered a second while requests arrived: under more load than the fleet can take, its capacity.
+    pub arrival_window_per_s: f64,
     /// Tokens of those, a second.
     pub output_tokens_per_s: f64,
     /// Share of prompt tokens that prefix caches gave.
@@ -93,6 +95,11 @@ pub(super) fn build(config: &Config, rows: &[Row], sent: &[Sent], samples: &Samp
         .iter()
         .map(|sent| at(sent) + ms(sent.outcome.end) / 1000.0)
         .fold(first, f64::max);
+    let finished = |sent: &&Sent| {
+        sent.outcome.error.is_none()
+            && (first..=last).contains(&(at(sent) + ms(sent.outcome.end) / 1000.0))
+    };
+    let in_window = sent.iter().filter(finished).count();
     let span = (end - first).max(1e-9);
     let sum = |count: fn(&Outcome) -> u64| good.iter().map(|outcome| count(outcome)).sum::<u64>();
     let prompt_tokens = sum(|outcome| outcome.usage.prompt_tokens);
@@ -113,6 +120,7 @@ pub(super) fn build(config: &Config, rows: &[Row], sent: &[Sent], samples: &Samp
         tpot_ms: Percentiles::of(good.iter().filter_map(|outcome| tpot(outcome)).collect()),
         e2e_ms: Percentiles::of(good.iter().map(|outcome| ms(outcome.end)).collect()),
         requests_per_s: good.len() as f64 / span,
+        arrival_window_per_s: in_window as f64 / (last - first).max(1e-9),
         output_tokens_per_s: sum(|outcome| outcome.usage.completion_tokens) as f64 / span,
         cache_hit_ratio: sum(|outcome| outcome.usage.cached_tokens) as f64
             / prompt_tokens.max(1) as f64,

@@ -39,7 +39,7 @@ impl CoreRouter {
             .collect();
         let mut config = Config {
             policy,
-            ..Config::default()
+            ..conditions.config.clone()
         };
         config.hosts = weights
             .iter()

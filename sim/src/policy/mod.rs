@@ -8,7 +8,7 @@ mod view;
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use plimsoll_core::config::Policy as CorePolicy;
+use plimsoll_core::config::{Config, Policy as CorePolicy};
 
 use crate::engine::{Engine, Gpu, Token};
 use crate::fleet::Prepared;
@@ -72,6 +72,8 @@ pub struct Conditions<'a> {
     pub poll_micros: u64,
     /// Seed of this router.
     pub seed: u64,
+    /// Configuration of the core's policies; policy, hosts and polls are set from the above.
+    pub config: &'a Config,
 }
 
 /// Makes the router called `name`; `None` when there is none of that name.

@@ -42,7 +42,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, TraceError> {
     let mut lengths = HashMap::new();
     for name in COMPONENTS {
         let file = folder.join(name);
-        for (position, line) in text_of(&file)?.lines().enumerate() {
+        for (position, line) in lines(&text_of(&file)?) {
             let problem = |what: String| TraceError::new(&file, position + 1, what);
             let object: Value =
                 serde_json::from_str(line).map_err(|error| problem(error.to_string()))?;
@@ -61,7 +61,7 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, TraceError> {
     }
     let mut rows = Vec::new();
     let mut first = None;
-    for (position, line) in text_of(path)?.lines().enumerate() {
+    for (position, line) in lines(&text_of(path)?) {
         let problem = |what: String| TraceError::new(path, position + 1, what);
         let line: Line = serde_json::from_str(line).map_err(|error| problem(error.to_string()))?;
         let seconds: f64 = line
@@ -100,4 +100,11 @@ pub(super) fn read(path: &Path) -> Result<Vec<Row>, TraceError> {
         });
     }
     Ok(rows)
+}
+
+/// Lines with their position, empty ones left out.
+fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    text.lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty())
 }
