@@ -25,6 +25,9 @@ pub(crate) struct Arguments {
     /// Tokens a prefix-cache block.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
     block_tokens: u32,
+    /// KV capacity of every engine in tokens; by default the GPU's (h200: 850000).
+    #[arg(long, value_parser = clap::value_parser!(u32).range(4096..))]
+    kv_tokens: Option<u32>,
     /// Tokens a streamed chunk (vLLM's --stream-interval).
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1024))]
     stream_interval: u32,
@@ -40,6 +43,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
             speedup: arguments.speedup,
             model: arguments.model,
             block_tokens: arguments.block_tokens,
+            kv_tokens: arguments.kv_tokens,
             stream_interval: arguments.stream_interval,
         })
         .await

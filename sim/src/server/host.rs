@@ -24,6 +24,8 @@ pub(super) struct Settings {
     /// The only model served; any, when absent.
     pub(super) model: Option<String>,
     pub(super) block_tokens: u32,
+    /// KV capacity in place of the GPU's.
+    pub(super) kv_tokens: Option<u32>,
     pub(super) stream_interval: u32,
     /// Seconds since 1970 that answers carry.
     pub(super) created: u64,
@@ -62,7 +64,9 @@ struct Stream {
 
 impl Host {
     pub(super) fn new(address: SocketAddr, gpu: Gpu, settings: Arc<Settings>) -> Self {
-        let engine = Engine::new(gpu, settings.block_tokens);
+        let kv_tokens = settings.kv_tokens.unwrap_or_else(|| gpu.kv_tokens());
+        let blocks = (kv_tokens / settings.block_tokens) as usize;
+        let engine = Engine::with_blocks(gpu, settings.block_tokens, blocks);
         Self {
             address,
             gpu,

@@ -245,7 +245,7 @@ fn models(host: &Host) -> serde_json::Value {
     let id = host.settings.model.as_deref().unwrap_or("sim");
     serde_json::json!({"object": "list", "data": [{
         "id": id, "object": "model", "created": host.settings.created, "owned_by": "plimsoll-sim",
-        "root": id, "parent": null, "max_model_len": host.gpu.kv_tokens(), "permission": [],
+        "root": id, "parent": null, "max_model_len": host.settings.kv_tokens.unwrap_or_else(|| host.gpu.kv_tokens()), "permission": [],
     }]})
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub model: Option<String>,
     /// Tokens a prefix block.
     pub block_tokens: u32,
+    /// KV capacity of every engine in tokens, which also bounds prompt and answer together; `None`: the GPU's.
+    pub kv_tokens: Option<u32>,
     /// Tokens a streamed chunk; the first token always leaves at once.
     pub stream_interval: u32,
 }
@@ -49,6 +51,7 @@ impl Default for Config {
             speedup: 1.0,
             model: None,
             block_tokens: 64,
+            kv_tokens: None,
             stream_interval: 1,
         }
     }
@@ -75,6 +78,7 @@ impl Engines {
             speedup: config.speedup,
             model: config.model,
             block_tokens: config.block_tokens,
+            kv_tokens: config.kv_tokens,
             stream_interval: config.stream_interval.max(1),
             created,
         });

@@ -319,3 +319,20 @@ async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
         "the condition never held"
     );
 }
+
+#[tokio::test]
+async fn four_mebibytes_of_prompt_are_served_where_they_fit() {
+    let config = Config {
+        kv_tokens: Some(2_000_000),
+        speedup: 100_000.0,
+        ..Config::default()
+    };
+    let engines = Engines::start(config).await.unwrap();
+    let address = engines.addresses()[0];
+    let prompt = "x".repeat(4 << 20);
+    let (status, body) = post(address, "/v1/chat/completions", &chat(&prompt, 2, true))
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::OK);
+    assert!(body.contains("\"prompt_tokens\":1048577"), "{body}");
+}
