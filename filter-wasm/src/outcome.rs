@@ -30,13 +30,23 @@ mod flags {
     pub(super) const FAILED: u64 = UH | UT | LR | UR | UF | UC | UO | URX | SI;
 }
 
-/// Reads the outcome of the current stream. `status` is what the response headers said; 0 if there were none.
-pub fn read<H: Host>(host: &H, status: u16) -> Outcome {
+/// Reads the outcome of the current stream. `status` is what the response headers said, 0 if there were none; `whole`
+/// says that the end of the response's content was seen.
+pub fn read<H: Host>(host: &H, status: u16, whole: bool) -> Outcome {
     let flags = property::integer(host, &["response", "flags"]);
     let code =
         property::integer(host, &["response", "code"]).and_then(|code| u16::try_from(code).ok());
-    of(status, code, flags)
+    let mut outcome = of(status, code, flags);
+    // Envoy sets no flag when an upstream breaks off after its response began; only the details tell.
+    if !whole && !outcome.aborted && !outcome.failed {
+        outcome.failed = host
+            .property(&["response", "code_details"])
+            .is_ok_and(|details| details.starts_with(BROKEN_OFF));
+    }
+    outcome
 }
+
+const BROKEN_OFF: &[u8] = b"upstream_reset_after_response_started";
 
 /// `code` and `flags` are absent in hosts that do not have them.
 fn of(status: u16, code: Option<u16>, flags: Option<u64>) -> Outcome {

@@ -42,6 +42,8 @@ pub struct Stream<H: Host> {
     observer: Option<Box<Observer>>,
     usage: Option<Usage>,
     status: u16,
+    /// The end of the response's content was seen.
+    whole: bool,
 }
 
 impl<H: Host> Stream<H> {
@@ -62,6 +64,7 @@ impl<H: Host> Stream<H> {
             observer: None,
             usage: None,
             status: 0,
+            whole: false,
         }
     }
 
@@ -272,6 +275,7 @@ impl<H: Host> Stream<H> {
         let seen = observer.feed(&chunk);
         // Some engines report usage with every event; only the last report is the whole.
         self.usage = seen.usage.or(self.usage);
+        self.whole |= seen.done;
         if seen.tokens > 0
             && let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut())
         {
@@ -290,7 +294,7 @@ impl<H: Host> Stream<H> {
     /// The stream has ended, in whatever way.
     pub fn on_log(&mut self) {
         if self.ticket.is_some() {
-            let outcome = outcome::read(&*self.host, self.status);
+            let outcome = outcome::read(&*self.host, self.status, self.whole);
             self.finish(outcome);
         }
     }

@@ -1,0 +1,165 @@
+//! What a worker does on every tick.
+
+use plimsoll_core::{
+    snapshot::{View, epoch_of},
+    time::{Instant, Micros},
+};
+
+use super::Worker;
+use crate::{
+    clock,
+    collecting::Collecting,
+    host::{Host, Level, Status},
+    lease::{self, Duty, Lease},
+    metrics::Id,
+};
+
+impl Worker {
+    /// Exchanges state with the collector and the other workers, and stands in for the collector if it is missing.
+    pub fn on_tick<H: Host>(&mut self, host: &H) {
+        let now = clock(host);
+        // During a reconfiguration several roots tick for one worker.
+        let due = self.config().tick.get() * 3 / 4;
+        if now >= self.last_tick && now.since(self.last_tick).get() < due {
+            return;
+        }
+        self.last_tick = now;
+        self.read_snapshot(host, now);
+        self.exchange(host, now);
+        self.router.on_tick(now);
+        self.stand_in(host, now);
+        self.publish_gauges(host, now);
+    }
+
+    fn read_snapshot<H: Host>(&mut self, host: &H, now: Instant) {
+        let Ok((bytes, cas)) = host.shared_get(&self.keys.snapshot) else {
+            return;
+        };
+        let version = (epoch_of(&bytes), cas);
+        if version == self.snapshot.version {
+            return;
+        }
+        self.snapshot.version = version;
+        match self.router.apply_snapshot(now, &bytes) {
+            Ok(_) => {
+                if let Ok(view) = View::new_checked(&bytes) {
+                    self.snapshot.stamp = view.stamp().min(now);
+                    self.snapshot.own = view.writer() == self.me;
+                }
+                self.needs_model = self.router.needs_model();
+                self.metrics.add(host, Id::SnapshotsApplied, 1);
+            }
+            Err(error) => {
+                self.metrics.add(host, Id::SnapshotsRejected, 1);
+                host.log(Level::Warn, &["plimsoll: ", &error.to_string()].concat());
+            }
+        }
+    }
+
+    /// A worker without a request has nothing to tell and needs no slot; such are the main thread of a proxy and idle
+    /// workers. It reads all the same, so that its first request is decided by what the others know.
+    fn exchange<H: Host>(&mut self, host: &H, now: Instant) {
+        if self.requests > 0 {
+            self.router.write_share(now, &mut self.share);
+            self.slots
+                .write(host, &mut self.keys, self.me, now, &self.share);
+        }
+        let router = &mut self.router;
+        self.slots
+            .read(host, &mut self.keys, self.me, now, |slot, share| {
+                router.apply_share(now, slot, share)
+            });
+    }
+
+    /// Collects if nobody else does (see [`lease`]).
+    fn stand_in<H: Host>(&mut self, host: &H, now: Instant) {
+        // The collector cannot publish more often than it ticks.
+        let period = Micros::new(self.config().poll.every.get().max(self.config().tick.get()));
+        let patience = period.times(lease::STALE_PERIODS);
+        if self.collecting.is_none() && now.since(self.snapshot.stamp) <= patience {
+            return;
+        }
+        let (stored, cas) = match host.shared_get(&self.keys.lease) {
+            Ok((bytes, cas)) => (Lease::decode(&bytes), Some(cas)),
+            Err(Status::NotFound) => (None, None),
+            // A host without shared data: there is nobody to compete with and nothing to publish to.
+            Err(_) => return,
+        };
+        let view = lease::View {
+            now,
+            period,
+            stamp: self.snapshot.stamp,
+            own_snapshot: self.snapshot.own,
+            lease: stored,
+            me: self.me,
+        };
+        let duty = lease::duty(&view);
+        let claim = |owner| {
+            host.shared_set(
+                &self.keys.lease,
+                &Lease {
+                    owner,
+                    renewed: now,
+                }
+                .encode(),
+                cas,
+            )
+            .is_ok()
+        };
+        let held = match duty {
+            Duty::Idle => false,
+            Duty::Collect => true,
+            Duty::Take | Duty::Renew => claim(self.me),
+            Duty::Yield => {
+                claim(0);
+                false
+            }
+        };
+        if !held {
+            if self.collecting.take().is_some() {
+                host.log(
+                    Level::Info,
+                    "plimsoll: the collector is back; this worker no longer stands in",
+                );
+            }
+            return;
+        }
+        if self.collecting.is_none() {
+            self.metrics.add(host, Id::LeaseTaken, 1);
+            host.log(
+                Level::Warn,
+                "plimsoll: no fresh snapshot; this worker stands in for the collector",
+            );
+        }
+        let (config, me) = (self.router.config(), self.me);
+        let collecting = self
+            .collecting
+            .get_or_insert_with(|| Collecting::new(config.clone(), me));
+        collecting.tick(host, &self.metrics, &self.keys.snapshot, now);
+    }
+
+    pub(crate) fn on_call_response<H: Host>(
+        &mut self,
+        host: &H,
+        token: u32,
+        headers: usize,
+        body_size: usize,
+    ) {
+        if let Some(collecting) = &mut self.collecting {
+            collecting.answer(host, &self.metrics, clock(host), token, headers, body_size);
+        }
+    }
+
+    fn publish_gauges<H: Host>(&mut self, host: &H, now: Instant) {
+        self.metrics
+            .set(host, Id::Hosts, self.router.host_count() as u64);
+        if let Some(age) = self.router.snapshot_age(now) {
+            self.metrics.set(host, Id::SnapshotAgeMs, age.get() / 1000);
+        }
+        let inflight = self
+            .router
+            .hosts()
+            .map(|(_, of_host)| (of_host.address, u64::from(of_host.own.requests)));
+        self.metrics.inflight(host, inflight);
+    }
+}
