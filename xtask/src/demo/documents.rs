@@ -1,6 +1,10 @@
-//! The founding story: short and long documents on equal hosts, saturated as well, beside the oracle.
+//! The founding story: short and long documents on equal hosts, saturated as well, beside an oracle.
+
+use std::fs;
+use std::process::Command;
 
 use plimsoll_envoy::{EnvoyBinary, Policy};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::demo::plan::Plan;
@@ -10,10 +14,41 @@ use crate::failure::Failure;
 use crate::repo::Repo;
 use crate::step;
 
-/// Load at saturation: far above what any policy completes.
-const FLOOD: f64 = 4.0;
+/// Arrivals over what round robin completes: every policy is saturated, and no queue grows so long that
+/// only the order of the backlog counts.
+const FLOOD: f64 = 1.5;
 
-/// Runs both policies flooded, and the simulator's oracle on the same traffic; prints the claims.
+/// One row of `plimsoll-sim compare`.
+#[derive(Deserialize, Serialize)]
+struct Simulated {
+    policy: String,
+    e2e_ms: Tail,
+    work_spread_points: f64,
+    /// Requests a second until the last answer, as the load generator counts.
+    drained_rps: f64,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Tail {
+    p99: f64,
+}
+
+#[derive(Deserialize)]
+struct Comparison {
+    rows: Vec<Simulated>,
+}
+
+/// What the founding story claims, for one policy against round robin.
+struct Claims {
+    /// Greatest difference in work between two hosts, points.
+    spread: Option<f64>,
+    /// p99 of E2E below round robin's, percent.
+    tail: f64,
+    /// Throughput at saturation above round robin's, percent.
+    throughput: f64,
+}
+
+/// Runs round robin and Plimsoll flooded, simulates the oracle on the same traffic, prints the claims.
 pub(crate) fn run(
     repo: &Repo,
     binary: &EnvoyBinary,
@@ -23,67 +58,92 @@ pub(crate) fn run(
     let (Some(round_robin), Some(plimsoll)) = (targets.first(), targets.last()) else {
         return Ok(Value::Null);
     };
-    let oracle = oracle(repo, plan)?;
     let flood = plan.at(FLOOD);
+    println!("\nsaturated: load {FLOOD}");
     let mut saturated = Vec::new();
     for policy in [Policy::RoundRobin, Policy::Plimsoll] {
         saturated.push(Stand::start(repo, binary, &flood, policy, false)?.load(repo, &flood)?);
     }
-    let throughput = |index: usize| {
-        saturated
-            .get(index)
-            .map_or(0.0, |t: &Target| t.requests_per_s)
+    let rate = |target: Option<&Target>| target.map_or(0.0, |target| target.requests_per_s);
+    let measured = Claims {
+        spread: plimsoll.work_spread(),
+        tail: below(plimsoll.e2e_ms.p99, round_robin.e2e_ms.p99),
+        throughput: above(rate(saturated.last()), rate(saturated.first())),
     };
-    println!("\nclaims of the founding story (target; measured)");
+    let (calm, flooded) = (simulate(repo, plan)?, simulate(repo, &flood)?);
+    let oracle = oracle(&calm, &flooded)
+        .ok_or_else(|| Failure::new("plimsoll-sim compare left out a policy"))?;
     println!(
-        "work spread between hosts   <= 8 points; round robin {}, plimsoll {}",
-        points(round_robin.work_spread()),
-        points(plimsoll.work_spread())
+        "{:<44}{:>10}{:>12}{:>22}",
+        "against round robin", "claim", "measured", "oracle (simulated)"
+    );
+    line(
+        "work spread between hosts, points",
+        "<= 8",
+        measured.spread,
+        oracle.spread,
+    );
+    line(
+        "p99 E2E lower by, %",
+        ">= 71",
+        Some(measured.tail),
+        Some(oracle.tail),
+    );
+    line(
+        "throughput at saturation higher by, %",
+        ">= 43",
+        Some(measured.throughput),
+        Some(oracle.throughput),
     );
     println!(
-        "p99 E2E below round robin   >= 71 %; {:.0} %",
-        (1.0 - plimsoll.e2e_ms.p99 / round_robin.e2e_ms.p99) * 100.0
+        "the oracle knows every length and the exact state of every host; it is no upper bound"
     );
-    println!(
-        "throughput at saturation    >= +43 %; {:+.0} % ({:.2} against {:.2} requests/s)",
-        (throughput(1) / throughput(0) - 1.0) * 100.0,
-        throughput(1),
-        throughput(0)
-    );
-    println!("oracle (exact lengths and state, simulated): {oracle:#}");
-    Ok(json!({"saturated": saturated, "oracle": oracle}))
+    Ok(json!({"saturated": saturated, "simulated": calm, "simulated_saturated": flooded}))
 }
 
-fn points(value: Option<f64>) -> String {
-    value.map_or_else(
-        || "not measured".to_owned(),
-        |points| format!("{points:.1}"),
-    )
-}
-
-fn oracle(repo: &Repo, plan: &Plan) -> Result<Value, Failure> {
+fn simulate(repo: &Repo, plan: &Plan) -> Result<Vec<Simulated>, Failure> {
     let directory = tempfile::tempdir()?;
     let file = directory.path().join("compare.json");
-    let mut command = std::process::Command::new(repo.sim());
-    command
-        .arg("compare")
-        .args(plan.traffic_arguments())
-        .args([
-            "--fleet",
-            &plan.fleet,
-            "--policies",
-            "round_robin,least_request,plimsoll,oracle",
-        ])
-        .args([
-            "--load",
-            &plan.load.to_string(),
-            "--limit",
-            &plan.limit.to_string(),
-            "--seed",
-            &plan.seed.to_string(),
-        ])
-        .arg("--json")
-        .arg(&file);
-    step::output(&mut command)?;
-    Ok(serde_json::from_str(&std::fs::read_to_string(file)?)?)
+    step::output(
+        Command::new(repo.sim())
+            .arg("compare")
+            .args(plan.arguments())
+            .args(["--policies", "round_robin,plimsoll,oracle", "--json"])
+            .arg(&file),
+    )?;
+    let comparison: Comparison = serde_json::from_str(&fs::read_to_string(file)?)?;
+    Ok(comparison.rows)
+}
+
+fn oracle(calm: &[Simulated], flooded: &[Simulated]) -> Option<Claims> {
+    let row = |rows: &[Simulated], policy: &str| -> Option<(f64, f64, f64)> {
+        let row = rows.iter().find(|row| row.policy == policy)?;
+        Some((row.work_spread_points, row.e2e_ms.p99, row.drained_rps))
+    };
+    let (spread, tail, _) = row(calm, "oracle")?;
+    let (_, rival, _) = row(calm, "round_robin")?;
+    let (_, _, rate) = row(flooded, "oracle")?;
+    let (_, _, rival_rate) = row(flooded, "round_robin")?;
+    Some(Claims {
+        spread: Some(spread),
+        tail: below(tail, rival),
+        throughput: above(rate, rival_rate),
+    })
+}
+
+fn line(name: &str, claim: &str, measured: Option<f64>, oracle: Option<f64>) {
+    let cell = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |v| format!("{v:.1}"));
+    println!(
+        "{name:<44}{claim:>10}{:>12}{:>22}",
+        cell(measured),
+        cell(oracle)
+    );
+}
+
+fn below(ours: f64, theirs: f64) -> f64 {
+    (1.0 - ours / theirs) * 100.0
+}
+
+fn above(ours: f64, theirs: f64) -> f64 {
+    (ours / theirs - 1.0) * 100.0
 }

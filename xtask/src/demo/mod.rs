@@ -64,6 +64,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     let mut targets = Vec::new();
     let mut notes = Vec::new();
     for policy in POLICIES {
+        eprintln!("{}:", policy.name());
         let mut stand = run::Stand::start(repo, &binary, &plan, policy, args.keep)?;
         targets.push(stand.load(repo, &plan)?);
         notes.extend(stand.ladder()?);

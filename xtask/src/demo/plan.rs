@@ -34,9 +34,7 @@ enum Traffic {
 impl Plan {
     /// The bundled slice of the Mooncake conversation trace on eight H200.
     pub(crate) fn conversation(repo: &Repo, quick: bool) -> Self {
-        let trace = repo
-            .root()
-            .join("sim/data/mooncake-conversation.jsonl");
+        let trace = repo.root().join("sim/data/mooncake-conversation.jsonl");
         Self {
             name: "conversation",
             fleet: "8xh200".to_owned(),
@@ -79,29 +77,35 @@ impl Plan {
         }
     }
 
-    /// Arguments of `plimsoll-sim load` that describe the traffic.
+    /// Arguments of `plimsoll-sim load`.
     pub(crate) fn load_arguments(&self) -> Vec<String> {
-        let mut arguments = self.traffic_arguments();
+        let mut arguments = self.arguments();
         for (name, value) in [
-            ("--load", self.load.to_string()),
-            ("--fleet", self.fleet.clone()),
             ("--speedup", self.speedup.to_string()),
-            ("--limit", self.limit.to_string()),
             ("--warmup", self.warmup.to_string()),
-            ("--seed", self.seed.to_string()),
         ] {
             arguments.extend([name.to_owned(), value]);
         }
         arguments
     }
 
-    /// The part of the arguments that names the trace or scenario.
-    pub(crate) fn traffic_arguments(&self) -> Vec<String> {
-        let arguments: &[&str] = match &self.traffic {
-            Traffic::Mooncake(trace) => &["--trace", trace, "--format", "mooncake"],
-            Traffic::Documents => &["--scenario", "documents"],
+    /// Arguments of `load` and `compare` that say what arrives when, and for which fleet.
+    pub(crate) fn arguments(&self) -> Vec<String> {
+        let mut arguments: Vec<String> = match &self.traffic {
+            Traffic::Mooncake(trace) => ["--trace", trace, "--format", "mooncake"]
+                .map(str::to_owned)
+                .to_vec(),
+            Traffic::Documents => ["--scenario", "documents"].map(str::to_owned).to_vec(),
         };
-        arguments.iter().map(ToString::to_string).collect()
+        for (name, value) in [
+            ("--load", self.load.to_string()),
+            ("--fleet", self.fleet.clone()),
+            ("--limit", self.limit.to_string()),
+            ("--seed", self.seed.to_string()),
+        ] {
+            arguments.extend([name.to_owned(), value]);
+        }
+        arguments
     }
 
     /// For the JSON result.
