@@ -1,5 +1,13 @@
 //! The engine model: continuous batching as vLLM v1 does it, one synchronous step at a time.
 //!
+//! A step gives every running sequence its next token and the rest of 8,192 tokens to prompts, first come first served;
+//! at most 256 sequences run. KV memory is handed out in blocks; full blocks of prompts are found again by later prompts
+//! with the same beginning. When blocks run out the youngest sequence is put back and computed anew later.
+//!
+//! Limits: one model; no speculative decoding, no prefill/decode split, no host memory behind the KV cache; generated
+//! tokens are not found again as a prefix (the next turn of a conversation computes the last answer once); a block counts
+//! as cached from the step that computes it, as in vLLM.
+//!
 //! It knows no clock. The discrete-event fleet and the HTTP server both drive it: [`Engine::begin_step`] says how
 //! long the next step takes, [`Engine::finish_step`] says what it produced.
 

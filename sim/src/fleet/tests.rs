@@ -95,6 +95,27 @@ fn prefix_awareness_and_exact_knowledge_pay() {
 }
 
 #[test]
+fn requests_are_prepared_as_the_filter_sees_them() {
+    let rows = Agents {
+        system_tokens: (30_000, 30_000),
+        ..Agents::default()
+    }
+    .rows(2, 1.0, 1);
+    for (request, row) in prepare(&rows, 64).iter().zip(&rows) {
+        assert!(!request.blocks_complete);
+        let text = u64::from(row.input_tokens()) * 4;
+        // The unread rest holds a few bytes of JSON besides text.
+        assert!(
+            (text..text + 100).contains(&request.prompt_bytes),
+            "{} of {text}",
+            request.prompt_bytes
+        );
+        let last = request.blocks.last().map_or(0, |block| block.end);
+        assert!((60_000..=65_536).contains(&last), "{last}");
+    }
+}
+
+#[test]
 fn flooding_measures_capacity() {
     let documents = Documents::default();
     let rows = documents.rows(400, 1.0, 1);

@@ -146,6 +146,18 @@ async fn completions_metrics_models_and_health_answer() {
     ] {
         assert!(metrics.contains(line), "{line} in {metrics}");
     }
+    // The core reads them as it reads vLLM's.
+    let mut facts = plimsoll_core::scrape::EngineFacts::default();
+    assert!(plimsoll_core::scrape::parse(metrics.as_bytes(), &mut facts) >= 6);
+    assert_eq!(
+        (
+            facts.kv_capacity_tokens,
+            facts.block_tokens,
+            facts.prefix_queries
+        ),
+        (13_281 * 64, 64, 2)
+    );
+    assert_eq!(facts.model, plimsoll_core::request::key(b"sim"));
     let (_, models) = call(address, Method::GET, "/v1/models", "").await.unwrap();
     assert!(models.contains("\"id\":\"sim\""));
     assert_eq!(
