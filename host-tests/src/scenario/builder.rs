@@ -128,6 +128,8 @@ impl Builder {
             fallback: 0,
             peak_pages: 0,
             fuel: BTreeMap::new(),
+            admin: None,
+            calls_made: BTreeMap::new(),
         };
         let refused = |role: &str| format!("{role} refused its configuration");
         let text = |trap: crate::vm::Trap| trap.to_string();

@@ -116,6 +116,8 @@ pub struct Engine {
     pub up: bool,
     /// Health as the proxy's admin shows it.
     pub healthy: bool,
+    /// Whether the proxy's admin shows it draining.
+    pub draining: bool,
     /// Requests of this proxy in service.
     pub active: u32,
     /// Requests of others in service.
@@ -152,6 +154,7 @@ impl Engine {
             model: "m".to_owned(),
             up: true,
             healthy: true,
+            draining: false,
             active: 0,
             others_running: 0,
             others_waiting: 0,

@@ -69,6 +69,10 @@ pub struct Fleet {
     fallback: usize,
     peak_pages: u64,
     fuel: BTreeMap<crate::proxy::Phase, u64>,
+    /// Body of the admin interface's answers, when it is scripted.
+    admin: Option<Vec<u8>>,
+    /// Calls made by each VM.
+    calls_made: BTreeMap<usize, u64>,
 }
 
 impl Fleet {
@@ -115,6 +119,16 @@ impl Fleet {
     /// Forgets the peaks of fuel, so that a scenario can leave its warm-up out.
     pub fn reset_fuel(&mut self) {
         self.fuel.clear();
+    }
+
+    /// Scripts what the proxy's admin interface answers; `None` for the truth.
+    pub fn set_admin(&mut self, body: Option<Vec<u8>>) {
+        self.admin = body;
+    }
+
+    /// HTTP calls that a VM made.
+    pub fn calls_made(&self, vm: usize) -> u64 {
+        self.calls_made.get(&vm).copied().unwrap_or(0)
     }
 
     /// Kind of host.

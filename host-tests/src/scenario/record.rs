@@ -66,6 +66,11 @@ impl Fleet {
         Record::of(&self.stream(id))
     }
 
+    /// Streams in the order in which they were opened.
+    pub fn opened(&self) -> &[StreamId] {
+        &self.opened
+    }
+
     /// All requests in the order in which they came.
     pub fn records(&self) -> Vec<Record> {
         self.opened.iter().map(|id| self.record(*id)).collect()

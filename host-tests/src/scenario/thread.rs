@@ -108,6 +108,7 @@ impl Fleet {
                 Some(reply)
             }
             Err(trap) => {
+                code.kill();
                 self.failures.push(Failure {
                     vm,
                     phase: callback.phase(),
@@ -130,7 +131,9 @@ impl Fleet {
         };
         self.agenda.forget_calls(vm);
         let thread = &mut self.threads[vm];
-        thread.vm = None;
+        if let Some(code) = thread.vm.take() {
+            code.kill();
+        }
         thread.filter = None;
         thread.retired.clear();
         thread.died = Some(now);

@@ -117,6 +117,7 @@ impl Fleet {
     pub(super) fn take_up_calls(&mut self) {
         let calls = std::mem::take(&mut self.proxy.borrow_mut().calls);
         for call in calls {
+            *self.calls_made.entry(call.vm).or_default() += 1;
             let timeout = u64::from(call.timeout_ms);
             let delay = match self.polled(&call) {
                 Some(engine) => self.engines[engine].scrape_ms,
@@ -156,7 +157,11 @@ impl Fleet {
         }
         let path = call.headers.text(":path").unwrap_or_default();
         if call.target == "envoy_admin" && path.starts_with("/clusters") {
-            return CallResponse::new(200, self.admin_clusters());
+            let body = self.admin.clone();
+            return CallResponse::new(
+                200,
+                body.unwrap_or_else(|| self.admin_clusters().into_bytes()),
+            );
         }
         CallResponse::new(503, "upstream connect error")
     }
@@ -177,7 +182,12 @@ fn admin_host(engine: &super::Engine) -> serde_json::Value {
         .address
         .rsplit_once(':')
         .unwrap_or((&engine.address, "0"));
-    let mut health = serde_json::json!({"eds_health_status": "HEALTHY"});
+    let eds = if engine.draining {
+        "DRAINING"
+    } else {
+        "HEALTHY"
+    };
+    let mut health = serde_json::json!({ "eds_health_status": eds });
     if !engine.healthy {
         health["failed_active_health_check"] = true.into();
     }

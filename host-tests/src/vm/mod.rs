@@ -15,4 +15,7 @@ pub trait Vm {
 
     /// Cost of the last callback, and the memory held.
     fn usage(&mut self) -> Usage;
+
+    /// Ends the VM as a trap does: none of its code runs any more.
+    fn kill(self: Box<Self>);
 }

@@ -1,3 +1,16 @@
 //! Drives the shipped module through the off-proxy host. One binary, so that the module is compiled once.
 
+mod body;
+mod budgets;
+mod collector;
+mod common;
 mod emulator;
+mod ends;
+mod garbage;
+mod hostile;
+mod ladder;
+mod mutation;
+mod profiles;
+mod routing;
+mod statuses;
+mod workers;

@@ -18,8 +18,8 @@ use std::rc::Rc;
 use std::sync::OnceLock;
 
 use wasmtime::{
-    Config, Engine, Instance, Linker, Memory, OptLevel, Store, StoreLimits, StoreLimitsBuilder,
-    TypedFunc, WasmParams, WasmResults,
+    Config, Engine, Instance, InstancePre, Linker, Memory, OptLevel, Store, StoreLimits,
+    StoreLimitsBuilder, TypedFunc, WasmParams, WasmResults,
 };
 
 use super::{Action, Callback, Outcome, Reply, Trap, Usage, Vm};
@@ -33,7 +33,8 @@ const FUEL_CAP: u64 = 2_000_000_000;
 /// A compiled module.
 #[derive(Clone)]
 pub struct Module {
-    module: wasmtime::Module,
+    /// Imports are resolved once, so that a VM costs little.
+    linked: InstancePre<State>,
 }
 
 impl Module {
@@ -45,7 +46,17 @@ impl Module {
         config.cranelift_opt_level(OptLevel::None);
         let engine = Engine::new(&config).map_err(trap)?;
         let module = wasmtime::Module::new(&engine, bytes).map_err(trap)?;
-        Ok(Self { module })
+        let mut linker = Linker::new(&engine);
+        headers::link(&mut linker).map_err(trap)?;
+        buffers::link(&mut linker).map_err(trap)?;
+        shared::link(&mut linker).map_err(trap)?;
+        calls::link(&mut linker).map_err(trap)?;
+        metrics::link(&mut linker).map_err(trap)?;
+        properties::link(&mut linker).map_err(trap)?;
+        stream::link(&mut linker).map_err(trap)?;
+        wasi::link(&mut linker).map_err(trap)?;
+        let linked = linker.instantiate_pre(&module).map_err(trap)?;
+        Ok(Self { linked })
     }
 
     /// The shipped module, built by cargo and compiled once per process.
@@ -62,7 +73,8 @@ impl Module {
 
     /// Imports as (module, name).
     pub fn imports(&self) -> BTreeSet<(String, String)> {
-        self.module
+        self.linked
+            .module()
             .imports()
             .map(|import| (import.module().to_owned(), import.name().to_owned()))
             .collect()
@@ -70,7 +82,8 @@ impl Module {
 
     /// Names of the exports.
     pub fn exports(&self) -> BTreeSet<String> {
-        self.module
+        self.linked
+            .module()
             .exports()
             .map(|export| export.name().to_owned())
             .collect()
@@ -99,28 +112,16 @@ fn trap(error: wasmtime::Error) -> Trap {
 impl WasmVm {
     /// Instantiates the module and runs its `_initialize` or `_start`.
     pub fn new(module: &Module, proxy: Rc<RefCell<Proxy>>) -> Result<Self, Trap> {
-        let engine = module.module.engine();
-        let mut linker = Linker::new(engine);
-        headers::link(&mut linker).map_err(trap)?;
-        buffers::link(&mut linker).map_err(trap)?;
-        shared::link(&mut linker).map_err(trap)?;
-        calls::link(&mut linker).map_err(trap)?;
-        metrics::link(&mut linker).map_err(trap)?;
-        properties::link(&mut linker).map_err(trap)?;
-        stream::link(&mut linker).map_err(trap)?;
-        wasi::link(&mut linker).map_err(trap)?;
         let state = State {
             proxy,
             limits: StoreLimitsBuilder::new().memory_size(MEMORY_CAP).build(),
             memory: None,
             allocate: None,
         };
-        let mut store = Store::new(engine, state);
+        let mut store = Store::new(module.linked.module().engine(), state);
         store.limiter(|state| &mut state.limits);
         store.set_fuel(FUEL_CAP).map_err(trap)?;
-        let instance = linker
-            .instantiate(&mut store, &module.module)
-            .map_err(trap)?;
+        let instance = module.linked.instantiate(&mut store).map_err(trap)?;
         let memory = instance.get_memory(&mut store, "memory");
         let allocate = ["proxy_on_memory_allocate", "malloc"]
             .iter()
@@ -229,5 +230,10 @@ impl Vm for WasmVm {
             fuel: self.fuel,
             pages: memory.map_or(0, |memory| memory.size(&self.store)),
         }
+    }
+
+    fn kill(self: Box<Self>) {
+        // Dropping a store runs no module code.
+        drop(self);
     }
 }

@@ -1,0 +1,155 @@
+//! Every status that a hostcall may return, for every hostcall, in every phase: never a trap.
+
+use std::collections::BTreeSet;
+
+use plimsoll_host::proxy::{Fault, Hostcall, Nth, Phase, status};
+use plimsoll_host::scenario::{Builder, Fleet, MAIN, Request, Runtime};
+
+use crate::common::{fleet, prompt, same};
+
+fn builder(runtime: Runtime) -> Builder {
+    // Small tables: a thousand fleets are started, and most of what that costs is their memory.
+    let limits = r#""limits":{"hosts":16,"inflight":64,"prefix_blocks":1024}"#;
+    fleet(runtime, 2).fields(&format!("\"explain\":true,\"access_log\":true,{limits}"))
+}
+
+/// A bit of everything: polls, a streamed and a plain answer, an abort, a refusal, a dead collector.
+fn life(fleet: &mut Fleet) {
+    fleet.run_ms(600);
+    fleet.send(
+        Request::say("m", &prompt(1, 3_000))
+            .chunks_of(1_000)
+            .header("x-plimsoll-explain", "1"),
+    );
+    fleet.send(Request::say("other", "refused"));
+    fleet.send(Request::get("/v1/models"));
+    fleet.send(Request::say("m", "with trailers").trailers());
+    let aborted = fleet.send(Request::say("m", "aborted"));
+    fleet.run_ms(100);
+    fleet.abort(aborted);
+    fleet.engine(0).script.stream = false;
+    fleet.engine(1).script.stream = false;
+    fleet.send(Request::say("m", "not streamed"));
+    fleet.run_ms(500);
+    fleet.kill(MAIN);
+    fleet.run_ms(2_500);
+    fleet.send(Request::say("m", "at last"));
+    fleet.run_ms(500);
+}
+
+fn run(runtime: Runtime, fault: Option<Fault>) -> Result<Fleet, String> {
+    let mut fleet = builder(runtime)
+        .script(move |proxy| {
+            if let Some(fault) = fault {
+                proxy.faults.add(fault);
+            }
+        })
+        .start()?;
+    life(&mut fleet);
+    Ok(fleet)
+}
+
+/// Calls that the module makes, by phase.
+fn made() -> BTreeSet<(Hostcall, Phase)> {
+    let fleet = run(Runtime::Wasm, None).unwrap();
+    fleet.check();
+    fleet.proxy().faults.seen().collect()
+}
+
+/// Answers that trap in the SDK, outside of the module's own code: its dispatcher expects them of no host, and neither
+/// Envoy nor ngx_wasm_module gives them.
+fn sdk_traps(fault: &Fault) -> bool {
+    match fault.call {
+        // `dispatch_http_call` knows three answers; an `OK` without a token registers token 0 twice.
+        Hostcall::HttpCall => {
+            ![status::BAD_ARGUMENT, status::INTERNAL_FAILURE].contains(&fault.status)
+        }
+        // The dispatcher unwraps it before each answer to a call.
+        Hostcall::SetEffectiveContext => fault.status != status::OK,
+        _ => false,
+    }
+}
+
+#[test]
+fn no_status_of_any_call_in_any_phase_traps() {
+    let made = made();
+    let mut traps = BTreeSet::new();
+    for (call, phase) in made {
+        for status in status::ALL {
+            for nth in [Nth::Every, Nth::Only(2)] {
+                let fault = Fault {
+                    call,
+                    phase: Some(phase),
+                    nth,
+                    status,
+                };
+                if sdk_traps(&fault) {
+                    continue;
+                }
+                match run(Runtime::Wasm, Some(fault)) {
+                    Ok(fleet) if fleet.failures().is_empty() => {
+                        assert_eq!(fleet.proxy().breaches, Vec::<String>::new(), "{fault:?}");
+                    }
+                    // A configuration that cannot be read may be refused, it may not trap.
+                    Err(reason) if reason.contains("refused") => {}
+                    Ok(fleet) => {
+                        let trap = fleet.failures()[0].trap.to_string();
+                        traps.insert(format!(
+                            "{} in {phase:?} -> {status}: {trap:.200}",
+                            call.name()
+                        ));
+                    }
+                    Err(trap) => {
+                        traps.insert(format!(
+                            "{} in {phase:?} -> {status}: {trap:.200}",
+                            call.name()
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    let traps: Vec<_> = traps.into_iter().collect();
+    assert!(
+        traps.is_empty(),
+        "{} traps:\n{}",
+        traps.len(),
+        traps.join("\n")
+    );
+}
+
+#[test]
+fn requests_go_on_whatever_one_call_answers() {
+    for (call, phase) in made() {
+        // Without its configuration there is no filter to speak of.
+        if phase < Phase::Tick {
+            continue;
+        }
+        for status in [
+            status::NOT_FOUND,
+            status::BAD_ARGUMENT,
+            status::INTERNAL_FAILURE,
+            status::UNIMPLEMENTED,
+        ] {
+            let fault = Fault {
+                call,
+                phase: Some(phase),
+                nth: Nth::Every,
+                status,
+            };
+            if sdk_traps(&fault) {
+                continue;
+            }
+            let runs =
+                [Runtime::Native, Runtime::Wasm].map(|runtime| run(runtime, Some(fault)).unwrap());
+            for fleet in &runs {
+                for (n, record) in fleet.records().iter().enumerate() {
+                    let lost = !record.left && record.status != Some(200);
+                    // The second is refused for its model, when the model is known.
+                    assert!(!lost || n == 1, "{fault:?}: request {n}: {record:?}");
+                }
+            }
+            same(&runs[0], &runs[1]);
+        }
+    }
+}
