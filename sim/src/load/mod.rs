@@ -60,7 +60,7 @@ pub async fn replay(config: &Config, rows: Vec<Row>) -> Report {
         .iter()
         .map(|target| Client::new(target.clone()))
         .collect();
-    let watched: Vec<Client> = config
+    let watched: Arc<[Client]> = config
         .engines
         .iter()
         .map(|engine| Client::new(engine.clone()))
@@ -73,15 +73,12 @@ pub async fn replay(config: &Config, rows: Vec<Row>) -> Report {
     let mut sent = Vec::with_capacity(rows.len());
     let first = rows.first().map_or(0, |row| row.at_micros);
     let start = Instant::now();
-    let mut watched = Some(watched).filter(|watched| !watched.is_empty());
     for position in 0..rows.len() {
         let offset = (rows[position].at_micros - first) as f64 / config.speedup;
         let scheduled = start + Duration::from_nanos((offset * 1000.0) as u64);
         tokio::time::sleep_until(scheduled).await;
-        if position >= config.warmup
-            && let Some(watched) = watched.take()
-        {
-            let samples = Arc::clone(&samples);
+        if position == config.warmup && !watched.is_empty() {
+            let (watched, samples) = (Arc::clone(&watched), Arc::clone(&samples));
             watcher.spawn(async move { Samples::watch(&watched, &samples).await });
         }
         let (clients, rows, model) = (
@@ -114,6 +111,7 @@ pub async fn replay(config: &Config, rows: Vec<Row>) -> Report {
     }
     // Balance is judged under load: the drain at the end, without arrivals, is not.
     watcher.shutdown().await;
+    Samples::look(&watched, &samples).await;
     while let Some(done) = requests.join_next().await {
         sent.extend(done);
         progress.inc(1);

@@ -1,5 +1,6 @@
 //! Watching the engines while load runs.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::client::Client;
@@ -19,24 +20,28 @@ pub(super) struct Samples {
 
 impl Samples {
     /// Looks at the engines until the returned future is dropped or aborted.
-    pub(super) async fn watch(clients: &[Client], samples: &std::sync::Mutex<Self>) {
+    pub(super) async fn watch(clients: &[Client], samples: &Mutex<Self>) {
         let mut ticks = tokio::time::interval(INTERVAL);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let mut states = Vec::with_capacity(clients.len());
-            for client in clients {
-                let state = client.get("/state").await.ok();
-                states
-                    .extend(state.and_then(|body| serde_json::from_slice::<HostState>(&body).ok()));
-            }
-            // A host that does not answer would look like an idle one.
-            if states.len() == clients.len() {
-                samples
-                    .lock()
-                    .unwrap_or_else(std::sync::PoisonError::into_inner)
-                    .add(states);
-            }
+            Self::look(clients, samples).await;
+        }
+    }
+
+    /// Looks at the engines once.
+    pub(super) async fn look(clients: &[Client], samples: &Mutex<Self>) {
+        let mut states = Vec::with_capacity(clients.len());
+        for client in clients {
+            let state = client.get("/state").await.ok();
+            states.extend(state.and_then(|body| serde_json::from_slice::<HostState>(&body).ok()));
+        }
+        // A host that does not answer would look like an idle one.
+        if !states.is_empty() && states.len() == clients.len() {
+            samples
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .add(states);
         }
     }
 
