@@ -5,6 +5,9 @@ use serde_json::{Value, json};
 use crate::options::{Options, Policy};
 use crate::{cluster, listener, stats, wasm};
 
+/// Clients connected at once, over all workers; beyond it connections are closed at once.
+const MAX_CONNECTIONS: u32 = 50_000;
+
 /// The complete Envoy 1.40 bootstrap for `options`, as JSON text.
 ///
 /// The result is a function of `options` alone: equal options give equal text.
@@ -31,6 +34,13 @@ fn bootstrap(options: &Options) -> Value {
     let mut root = json!({
         "node": {"id": "plimsoll", "cluster": "plimsoll"},
         "admin": {"address": cluster::admin_address(&options.admin)},
+        "overload_manager": {"resource_monitors": [{
+            "name": "envoy.resource_monitors.global_downstream_max_connections",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+                "max_active_downstream_connections": MAX_CONNECTIONS,
+            },
+        }]},
         "static_resources": {
             "listeners": [listener::ingress(options)],
             "clusters": cluster::all(options),

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(200);
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Your inference servers, ip:port,ip:port,…
-    #[arg(long, value_delimiter = ',', required = true)]
+    #[arg(long, value_delimiter = ',', required = true, value_parser = host)]
     hosts: Vec<SocketAddr>,
     /// Where clients connect
     #[arg(long, default_value = "127.0.0.1:10000")]
@@ -50,6 +50,13 @@ pub(crate) struct Args {
     /// Prints Envoy's configuration and runs nothing
     #[arg(long)]
     print: bool,
+}
+
+fn host(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| {
+        "write ip:port or [ip]:port; the header that names the chosen host holds addresses, no names"
+            .to_owned()
+    })
 }
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {

@@ -112,6 +112,10 @@ pub(crate) fn run(repo: &Repo, requests: u32, rounds: u32) -> Result<(), Failure
             ));
         }
     }
+    println!(
+        "one decision inside the module: mean {:.1} us",
+        decision_us(&sides[1].envoy)?
+    );
     for miss in &misses {
         println!("{miss}");
     }
@@ -162,6 +166,21 @@ fn knows_the_hosts(envoy: &Envoy) -> Result<(), Failure> {
         page.lines().any(|line| line == wanted).then_some(())
     })
     .ok_or_else(|| Failure::new("the filter has found no hosts"))
+}
+
+/// Mean time of a decision as the module itself has measured it, without host calls around it.
+fn decision_us(envoy: &Envoy) -> Result<f64, Failure> {
+    // Envoy merges histograms every five seconds.
+    wait_for(Duration::from_secs(10), || {
+        let page = envoy.admin().get("/stats/prometheus").ok()?.body;
+        let value = |name: &str| {
+            let line = page.lines().find_map(|line| line.strip_prefix(name))?;
+            line.rsplit_once(' ')?.1.parse::<f64>().ok()
+        };
+        let count = value("plimsoll_decision_ns_count")?;
+        (count > 0.0).then_some(value("plimsoll_decision_ns_sum")? / count / 1e3)
+    })
+    .ok_or_else(|| Failure::new("Envoy shows no plimsoll_decision_ns"))
 }
 
 fn measure(side: &Side, bytes: usize, count: u32, seed: u64) -> Result<Round, Failure> {
