@@ -76,8 +76,10 @@ pub struct LogLine {
 pub struct Proxy {
     /// Kind of host.
     pub profile: Profile,
-    /// Virtual clock, nanoseconds since 1970.
+    /// Virtual monotonic clock of the proxy's timers, nanoseconds; starts at a date.
     pub clock: u64,
+    /// Milliseconds that the machine's wall clock, which the module reads, was set forward; timers do not follow it.
+    pub wall_offset_ms: i64,
     /// Running callback.
     pub current: Current,
     /// Shared data of the `vm_id`.
@@ -119,6 +121,7 @@ impl Proxy {
         Self {
             profile,
             clock: 1_790_000_000_000 * MILLISECOND,
+            wall_offset_ms: 0,
             current: Current {
                 vm: 0,
                 context: 0,
@@ -163,7 +166,13 @@ impl Proxy {
     /// `proxy_get_current_time_nanoseconds`.
     pub fn time(&mut self) -> Answer<u64> {
         self.intercept(Hostcall::GetTime)?;
-        Ok(self.clock)
+        Ok(self.wall())
+    }
+
+    /// What the wall clock says, nanoseconds since 1970.
+    pub const fn wall(&self) -> u64 {
+        let offset = self.wall_offset_ms.saturating_mul(MILLISECOND as i64);
+        self.clock.saturating_add_signed(offset)
     }
 
     /// `proxy_log`.

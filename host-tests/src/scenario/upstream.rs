@@ -167,7 +167,7 @@ impl Fleet {
     }
 
     /// `/clusters?format=json` of Envoy's admin interface. Zero values are left out, as protobuf's JSON does.
-    fn admin_clusters(&self) -> String {
+    pub fn admin_clusters(&self) -> String {
         let hosts: Vec<serde_json::Value> = self.engines.iter().map(admin_host).collect();
         serde_json::json!({"cluster_statuses": [
             {"name": "plimsoll_poll", "observability_name": "plimsoll_poll"},

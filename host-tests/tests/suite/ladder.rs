@@ -118,3 +118,29 @@ fn the_ladder_is_climbed_again() {
     });
     assert_eq!(step(&fleet, 2).as_deref(), Some("step=full"));
 }
+
+#[test]
+fn a_wall_clock_that_is_set_does_no_harm() {
+    const HOUR_MS: i64 = 3_600_000;
+    for step in [HOUR_MS, -HOUR_MS, 1_500, -1_500] {
+        let fleet = both(|runtime| {
+            let mut fleet = warm(fleet(runtime, 3).workers(2));
+            let open = fleet.send(Request::say("m", "across"));
+            fleet.run_ms(60);
+            fleet.proxy_mut().wall_offset_ms = step;
+            finish(&mut fleet, open);
+            fleet.run_ms(5_000);
+            serve(&mut fleet, Request::say("m", "after").worker(1));
+            serve(&mut fleet, Request::say("m", "after").worker(2));
+            fleet
+        });
+        for record in &fleet.records()[1..] {
+            assert_eq!(
+                record.step.as_deref(),
+                Some("step=full"),
+                "clock set by {step} ms"
+            );
+        }
+        crate::common::nothing_in_flight(&fleet);
+    }
+}

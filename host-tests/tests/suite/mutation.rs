@@ -3,10 +3,10 @@
 //! `PLIMSOLL_MUTATIONS` sets how many (2,000 by default), `PLIMSOLL_MUTATION_SEED` where to start. A failure names the seed of
 //! the one request that did it.
 
-use plimsoll_host::scenario::{Fleet, Request, Runtime};
+use plimsoll_host::scenario::{Builder, Fleet, Request, Runtime, Scrape};
 
 use crate::body::malformed;
-use crate::common::{fleet, prompt, same, warm};
+use crate::common::{fleet, nothing_in_flight, prompt, same, serve, warm};
 
 /// Requests that one fleet serves before it is checked and replaced.
 const BATCH: u64 = 500;
@@ -143,7 +143,7 @@ fn batch(runtime: Runtime, seeds: &[Vec<u8>], from: u64, count: u64) -> Fleet {
     }
     fleet.run_ms(10_000);
     fleet.check();
-    crate::common::nothing_in_flight(&fleet);
+    nothing_in_flight(&fleet);
     fleet
 }
 
@@ -167,5 +167,77 @@ fn malformed_requests_by_the_thousand() {
         let wasm = batch(Runtime::Wasm, &seeds, from, size);
         same(&native, &wasm);
         from += size;
+    }
+}
+
+const KEYS: [&str; 4] = ["snapshot", "lease", "worker/0", "worker/1"];
+
+/// Everything that reaches the module from elsewhere than a client, changed at random: metrics pages, the admin interface,
+/// shared data, configuration.
+fn control_path(runtime: Runtime, from: u64, count: u64) -> Fleet {
+    let builder = fleet(runtime, 3).workers(2).configuration("{}");
+    let mut fleet = warm(builder.collector_configuration("{}"));
+    fleet.run_ms(1_000);
+    let configuration = Builder::listing(
+        fleet.engines(),
+        r#""policy":"plimsoll","poll":{"every_ms":200},"limits":{"hosts":64},"weights":{"stall":0.5},"explain":true"#,
+    );
+    for seed in from..from + count {
+        let random = &mut Random(seed);
+        let engine = random.below(3);
+        let mut page = fleet.engines()[engine].metrics_text().into_bytes();
+        mutate(&mut page, random);
+        fleet.engine(engine).scrape = Scrape::Bytes(page);
+        let mut admin = fleet.admin_clusters().into_bytes();
+        mutate(&mut admin, random);
+        fleet.set_admin(Some(admin));
+        {
+            let mut proxy = fleet.proxy_mut();
+            let key = format!("plimsoll/pool/{}", KEYS[random.below(KEYS.len())]);
+            let mut value = proxy.shared.get(key.as_bytes()).unwrap_or_default().0;
+            mutate(&mut value, random);
+            proxy.shared.set(key.as_bytes(), &value, 0).unwrap();
+        }
+        if random.below(5) == 0 {
+            let mut json = configuration.clone().into_bytes();
+            mutate(&mut json, random);
+            fleet.reconfigure(&String::from_utf8_lossy(&json));
+            fleet.reconfigure("{}");
+        }
+        fleet.run_ms(120 + random.next() % 300);
+        fleet.send(Request::say("m", &prompt(seed, 200)));
+        assert!(
+            fleet.failures().is_empty(),
+            "seed {seed}: {:?}",
+            fleet.failures()
+        );
+    }
+    fleet.set_admin(None);
+    for engine in 0..3 {
+        fleet.engine(engine).scrape = Scrape::Metrics;
+    }
+    fleet.run_ms(15_000);
+    let last = serve(&mut fleet, Request::say("m", "well again"));
+    assert_eq!(
+        fleet.record(last).step.as_deref(),
+        Some("step=full"),
+        "from seed {from}"
+    );
+    fleet.run_ms(50);
+    fleet.check();
+    nothing_in_flight(&fleet);
+    fleet
+}
+
+#[test]
+fn the_control_path_recovers_from_garbage_of_every_kind() {
+    const BATCH: u64 = 50;
+    let count = setting("PLIMSOLL_MUTATIONS", 2_000) / 20;
+    let first = setting("PLIMSOLL_MUTATION_SEED", 1);
+    for from in (first..first + count).step_by(BATCH as usize) {
+        let size = BATCH.min(first + count - from);
+        let native = control_path(Runtime::Native, from, size);
+        let wasm = control_path(Runtime::Wasm, from, size);
+        same(&native, &wasm);
     }
 }

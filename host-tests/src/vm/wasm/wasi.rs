@@ -74,7 +74,7 @@ pub(super) fn link(linker: &mut Linker<State>) -> Result<()> {
         MODULE,
         "clock_time_get",
         |mut g: Guest<'_>, _clock: u32, _precision: u64, at: u32| {
-            let now = proxy(&g).clock;
+            let now = proxy(&g).wall();
             errno(write(&mut g, at, &now.to_le_bytes()))
         },
     )?;
