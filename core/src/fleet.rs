@@ -8,6 +8,7 @@ use crate::config::Priors;
 use crate::fixed::{self, ONE};
 use crate::host::{Address, Host, Load, MODELS, Polled, State};
 use crate::learn::{self, Fleetwide};
+use crate::time::Instant;
 
 /// A host as the list names it, from configuration or from a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +33,9 @@ pub struct Fleet {
     capacity: usize,
     ignored: u64,
     /// Share (Q16) of the running and waiting requests that other proxies sent.
-    foreign: u64,
+    foreign: Option<u64>,
+    /// When what was learned last faded.
+    faded: Instant,
     /// What is learned over all hosts.
     pub learned: Fleetwide,
 }
@@ -45,7 +48,8 @@ impl Fleet {
             by_key: HashMap::with_hasher(passthrough::BuildMix),
             capacity: capacity.min(usize::from(u16::MAX)),
             ignored: 0,
-            foreign: 0,
+            foreign: None,
+            faded: Instant::ZERO,
             learned: Fleetwide::default(),
         }
     }
@@ -88,9 +92,9 @@ impl Fleet {
         self.ignored
     }
 
-    /// Share (Q16) of the fleet's requests that other proxies sent.
+    /// Share (Q16) of the fleet's requests that other proxies sent; all of them as long as no poll has told.
     pub fn foreign(&self) -> u64 {
-        self.foreign
+        self.foreign.unwrap_or(ONE)
     }
 
     /// Takes over the list. Hosts that are not on it are gone: no new work, and their place is given to another once nothing of ours
@@ -165,6 +169,18 @@ impl Fleet {
         learn::relearn(&self.learned, prior, &mut self.hosts);
     }
 
+    /// Lets what was learned of speeds fade with time. True when it did.
+    pub fn fade(&mut self, now: Instant) -> bool {
+        if now.since(self.faded) < learn::FADE_EVERY {
+            return false;
+        }
+        self.faded = now;
+        for host in &mut self.hosts {
+            host.speed.own.fade();
+        }
+        true
+    }
+
     /// Notes what of ours the engines' counters held; `sent_since(host)` is our load there that came after the poll.
     pub fn settle_poll(&mut self, sent_since: impl Fn(usize) -> Load) {
         let (mut ours, mut others) = (0u64, 0u64);
@@ -183,7 +199,12 @@ impl Fleet {
         }
         let share = fixed::ratio(others, ours.saturating_add(others));
         // A poll and our books are never of the same microsecond: a sixteenth is noise, not another proxy.
-        self.foreign = fixed::ewma(self.foreign, share.saturating_sub(ONE / 16), 3);
+        let share = share.saturating_sub(ONE / 16);
+        self.foreign = Some(match self.foreign {
+            Some(before) => fixed::ewma(before, share, 3),
+            None if ours.saturating_add(others) > 0 => share,
+            None => return,
+        });
     }
 }
 

@@ -6,7 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::cost::CostClass;
-use crate::time::Instant;
+use crate::time::{Instant, Micros};
 
 /// Names a request in flight. [`Ticket::NONE`] names none: the table was full, and the request is served unaccounted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +50,12 @@ pub struct Flight {
     pub credited_tokens: u64,
     /// Tokens to be prefilled.
     pub uncached_tokens: u64,
-    /// Tokens to be prefilled before its first token, its own included.
-    pub ahead_tokens: u64,
+    /// Tokens that were queued there before it.
+    pub queued_tokens: u64,
+    /// Time to its first token, until that has been learned from. A request that was tried elsewhere first teaches nothing.
+    pub lesson: Option<Micros>,
+    /// Whether its time to first token says something of its host.
+    pub teaches: bool,
     /// KV tokens it will hold.
     pub kv_tokens: u64,
     /// What to learn its usage under.

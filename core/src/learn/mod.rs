@@ -22,6 +22,12 @@ const KEEP: u64 = 64_225;
 const SAMPLE: u64 = 256;
 /// Tokens added to the estimate, in mean samples.
 const OPTIMISM: u64 = 2;
+/// Interval at which what was learned fades by [`FADE`].
+pub const FADE_EVERY: Micros = Micros::from_millis(4000);
+/// 2^(-1/16) in Q16: a half-life of 64 s, so that a host that was slow once is tried again although nothing is sent there.
+const FADE: u64 = 62_757;
+/// Octaves told apart.
+pub const OCTAVES: u32 = 8;
 /// A relative error counts up to this (Q16), so that one stall does not drown all else.
 const WORST: u64 = 4 * ONE;
 
@@ -44,6 +50,13 @@ impl Sums {
         self.samples = self.samples.saturating_add(other.samples);
     }
 
+    /// Time passes.
+    pub fn fade(&mut self) {
+        self.ttft = fixed::mul_q16(self.ttft, FADE);
+        self.tokens = fixed::mul_q16(self.tokens, FADE);
+        self.samples = fixed::mul_q16(self.samples, FADE);
+    }
+
     fn rate(&self, optimism: u64) -> u64 {
         let mean = fixed::mul_div(self.tokens, SAMPLE, self.samples);
         fixed::ratio(
@@ -62,7 +75,7 @@ pub struct Speed {
     pub peers: Sums,
     /// Microseconds of prefill a token, Q16: the `a` of the score.
     pub per_token: u64,
-    /// Speed in octaves above the slowest host, for weighted homes.
+    /// Speed in octaves, 4 being the fleet's mean, for weighted homes.
     pub octave: u32,
     /// Mean time of a request from send to end, microseconds; 0 until one has ended.
     pub e2e: u64,
@@ -157,15 +170,12 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
         between.saturating_sub(within) / counted
     };
 
-    let mut slowest = 1;
-    for host in hosts.iter_mut() {
-        host.speed.per_token = estimate(&host.speed, host.weight, mean, spread, fleet.variance);
-        slowest = slowest.max(host.speed.per_token);
-    }
     for host in hosts {
-        // Rounded in the logarithm: 1.41 times as fast is one octave.
-        host.speed.octave =
-            fixed::log2(fixed::mul_div(slowest, 92_682, host.speed.per_token.max(1)) >> 16);
+        host.speed.per_token = estimate(&host.speed, host.weight, mean, spread, fleet.variance);
+        // Counted from four octaves below the fleet's mean, and rounded in the logarithm, so that noise around equal speeds, which
+        // every router has its own of, changes nothing: 1.41 times as fast as the mean is the next octave.
+        let relative = fixed::mul_div(mean.saturating_mul(16), 92_682, host.speed.per_token.max(1));
+        host.speed.octave = fixed::log2(relative >> 16).min(OCTAVES);
     }
 }
 

@@ -15,17 +15,37 @@
 //! Learned per size class only. Where the engine never reports cached tokens, p stays at 1.
 
 use crate::fixed::{self, ONE};
+use crate::learn::OCTAVES;
 use crate::rng;
 
 const CLASSES: usize = 24;
-/// Each sample moves a share by 1/32.
-const SHIFT: u32 = 5;
+/// A share is the plain mean of this many samples, and a fading one afterwards.
+const MEMORY: u64 = 32;
+
+/// A share learned from samples; it starts at 1 with the weight of one sample.
+#[derive(Clone, Copy, Debug)]
+struct LearnedShare {
+    mean: u64,
+    samples: u64,
+}
+
+impl LearnedShare {
+    const CERTAIN: Self = Self {
+        mean: ONE,
+        samples: 1,
+    };
+
+    fn learn(&mut self, sample: u64) {
+        self.samples = (self.samples + 1).min(MEMORY);
+        let kept = self.mean.saturating_mul(self.samples - 1);
+        self.mean = kept.saturating_add(sample) / self.samples;
+    }
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Class {
-    confirmed: u64,
-    went: u64,
-    samples: u32,
+    confirmed: LearnedShare,
+    went: LearnedShare,
 }
 
 /// What has been learned about homes.
@@ -36,12 +56,12 @@ pub struct Homes {
 
 impl Default for Homes {
     fn default() -> Self {
+        let certain = Class {
+            confirmed: LearnedShare::CERTAIN,
+            went: LearnedShare::CERTAIN,
+        };
         Self {
-            classes: [Class {
-                confirmed: ONE,
-                went: ONE,
-                samples: 0,
-            }; CLASSES],
+            classes: [certain; CLASSES],
         }
     }
 }
@@ -51,18 +71,17 @@ fn class_of(prompt_tokens: u64) -> usize {
     (fixed::log2(prompt_tokens) as usize).min(CLASSES - 1)
 }
 
+/// The exponential draw of `host` for `key`, shortened by its speed in octaves: the smallest draw wins.
+pub fn draw(key: u64, host: u64, octave: u32) -> u64 {
+    fixed::neg_log2(rng::mix(key ^ host)) << OCTAVES.saturating_sub(octave)
+}
+
 impl Homes {
     /// The home of the block `key` among `hosts`, each an index, a key all routers know, and its speed in octaves: the host with the
     /// smallest exponential draw, sped up by its weight (weighted rendezvous hashing).
     pub fn home_of(key: u64, hosts: impl Iterator<Item = (usize, u64, u32)>) -> Option<usize> {
         hosts
-            .map(|(index, host, octave)| {
-                (
-                    fixed::neg_log2(rng::mix(key ^ host)) >> octave.min(16),
-                    host,
-                    index,
-                )
-            })
+            .map(|(index, host, octave)| (draw(key, host, octave), host, index))
             .min()
             .map(|(_, _, index)| index)
     }
@@ -76,19 +95,15 @@ impl Homes {
         let Some(class) = self.classes.get(class_of(prompt_tokens)) else {
             return 0;
         };
-        let p = if class.samples == 0 {
-            ONE
-        } else {
-            class.confirmed
-        };
-        let credit = p.saturating_add(fixed::ratio(p, class.went.max(1)));
+        let p = class.confirmed.mean;
+        let credit = p.saturating_add(fixed::ratio(p, class.went.mean.max(1)));
         credit.min(2 * ONE).max(foreign / 10)
     }
 
     /// A request of `prompt_tokens` was sent, to its home or elsewhere.
     pub fn on_sent(&mut self, prompt_tokens: u64, home: bool) {
         if let Some(class) = self.classes.get_mut(class_of(prompt_tokens)) {
-            class.went = fixed::ewma(class.went, if home { ONE } else { 0 }, SHIFT);
+            class.went.learn(if home { ONE } else { 0 });
         }
     }
 
@@ -98,12 +113,9 @@ impl Homes {
             return;
         }
         if let Some(class) = self.classes.get_mut(class_of(prompt_tokens)) {
-            class.confirmed = fixed::ewma(
-                class.confirmed,
-                fixed::ratio(confirmed.min(credited), credited),
-                SHIFT,
-            );
-            class.samples = class.samples.saturating_add(1);
+            class
+                .confirmed
+                .learn(fixed::ratio(confirmed.min(credited), credited));
         }
     }
 }

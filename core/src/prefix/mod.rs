@@ -9,7 +9,7 @@ mod index;
 #[cfg(test)]
 mod tests;
 
-pub use homes::Homes;
+pub use homes::{Homes, draw};
 pub use index::{Index, Learned};
 
 use crate::rng;

@@ -11,7 +11,6 @@ use crate::pick::{self, RANKS, Ranked};
 use crate::policy::each;
 use crate::prefix::{self, Homes};
 use crate::request::{Block, Request};
-use crate::rng;
 use crate::score::{self, Context, Terms};
 use crate::time::Instant;
 
@@ -86,7 +85,9 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         known_tokens: choice.known_tokens,
         credited_tokens: choice.credited_tokens,
         uncached_tokens,
-        ahead_tokens: uncached_tokens.saturating_add(best.queued_tokens),
+        queued_tokens: best.queued_tokens,
+        lesson: None,
+        teaches: true,
         kv_tokens: estimate
             .prompt_tokens
             .saturating_add(estimate.output_tokens / 2),
@@ -169,7 +170,7 @@ fn by_hash(router: &Router, now: Instant, request: &Request<'_>) -> Choice {
     let bound = fixed::mul_div(total, BOUND, count.saturating_mul(ONE)).saturating_add(1);
     let draws = hosts().map(|(index, host)| {
         let full = u64::from(host.ours()) >= bound;
-        let draw = fixed::neg_log2(rng::mix(key ^ host.key)) >> host.speed.octave.min(16);
+        let draw = prefix::draw(key, host.key, host.speed.octave);
         (
             index,
             host.key,

@@ -25,6 +25,7 @@ use crate::observe::Seen;
 use crate::policy::Classic;
 use crate::prefix::{Homes, Index};
 use crate::rng;
+use crate::score::LEAST_TOKENS;
 use crate::time::{Instant, Micros};
 use exchange::{Peer, Ring};
 
@@ -215,7 +216,7 @@ impl Router {
             .and_then(|index| u16::try_from(index).ok())
             .unwrap_or(NOWHERE);
         // The time spent on the failed attempt says nothing of the host that answers.
-        moved.ahead_tokens = 0;
+        moved.teaches = false;
         moved.known_tokens = 0;
         moved.credited_tokens = 0;
         let before = core::mem::replace(flight, moved);
@@ -236,6 +237,10 @@ impl Router {
             let first = flight.tokens == 0;
             flight.tokens = flight.tokens.saturating_add(seen.tokens);
             flight.last_token = now;
+            if first {
+                ttft = Some(now.since(flight.sent));
+                flight.lesson = ttft.filter(|_| flight.teaches);
+            }
             let was_prefilling = core::mem::replace(&mut flight.prefilling, false);
             let flight = *flight;
             if let Some(host) = self.fleet.get_mut(usize::from(flight.host)) {
@@ -244,29 +249,27 @@ impl Router {
                 }
                 if !first {
                     host.gap = (gap, now);
-                } else if flight.ahead_tokens > 0 {
-                    let error = host.speed.on_first_token(gap, flight.ahead_tokens);
-                    self.fleet.learned.on_sample(error);
-                    self.relearn = true;
                 }
-            }
-            if first {
-                ttft = Some(now.since(flight.sent));
             }
         }
         if let Some(usage) = seen.usage {
-            let flight = self.inflight.get_mut(ticket).copied()?;
+            let flight = self.inflight.get_mut(ticket)?;
+            let lesson = flight.lesson.take();
+            let flight = *flight;
             let (prompt, completion) = (
                 u64::from(usage.prompt_tokens),
                 u64::from(usage.completion_tokens),
             );
             self.costs
                 .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
-            if let Some(cached) = usage.cached_tokens {
-                let beyond = u64::from(cached).saturating_sub(flight.known_tokens);
+            let cached = usage.cached_tokens.map(u64::from);
+            if let Some(cached) = cached {
+                let beyond = cached.saturating_sub(flight.known_tokens);
                 self.homes
                     .on_confirmed(flight.prompt_tokens, flight.credited_tokens, beyond);
             }
+            let uncached = prompt.saturating_sub(cached.unwrap_or(flight.known_tokens));
+            self.learn(&flight, lesson, uncached);
         }
         ttft
     }
@@ -277,6 +280,8 @@ impl Router {
             return;
         };
         self.unbook(&flight);
+        let uncached = flight.prompt_tokens.saturating_sub(flight.known_tokens);
+        self.learn(&flight, flight.lesson, uncached);
         let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
             return;
         };
@@ -298,12 +303,16 @@ impl Router {
             if flight.prefilling
                 && !flight.stream
                 && let Some(host) = self.fleet.get_mut(usize::from(flight.host))
-                && now.since(flight.sent) > host.predict(flight.ahead_tokens).times(2)
+                && now.since(flight.sent)
+                    > host
+                        .predict(flight.queued_tokens.saturating_add(flight.uncached_tokens))
+                        .times(2)
             {
                 flight.prefilling = false;
                 end_prefill(host, flight);
             }
         }
+        self.relearn |= self.fleet.fade(now);
         if self.relearn {
             self.relearn = false;
             self.fleet.relearn(&self.config.priors);
@@ -361,6 +370,19 @@ impl Router {
             self.index.evictions(),
             self.ring.missed(),
         ]
+    }
+
+    /// Learns from a first token once it is known how many tokens were really prefilled for it: an estimate that counted on a cache hit
+    /// which did not happen would make the host look slow.
+    fn learn(&mut self, flight: &Flight, lesson: Option<Micros>, uncached_tokens: u64) {
+        if let (Some(ttft), Some(host)) = (lesson, self.fleet.get_mut(usize::from(flight.host))) {
+            let ahead = flight
+                .queued_tokens
+                .saturating_add(uncached_tokens.max(LEAST_TOKENS));
+            let error = host.speed.on_first_token(ttft, ahead);
+            self.fleet.learned.on_sample(error);
+            self.relearn = true;
+        }
     }
 
     fn book(&mut self, flight: &Flight) {
