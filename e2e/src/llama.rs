@@ -4,9 +4,12 @@ use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
+use hyper::Request;
 use plimsoll_envoy::process::{Guard, free_address};
 
 use crate::artefacts::root;
+use crate::client::{Client, Protocol, whole};
+use crate::wait::until;
 
 /// One running instance.
 #[derive(Debug)]
@@ -31,6 +34,28 @@ impl LlamaCpp {
         tokio::task::spawn_blocking(Self::start_blocking)
             .await
             .expect("llama.cpp starts")
+    }
+
+    /// Waits until no request is being processed. The last event of a stream leaves before its slot is
+    /// free; a request that comes in between gets another slot, whose cache is empty.
+    ///
+    /// # Panics
+    ///
+    /// When it stays busy.
+    pub async fn idle(&self) {
+        let mut client = Client::connect(self.address, Protocol::Http1).await;
+        until("llama.cpp to be idle", async || {
+            let request = Request::get(format!("http://{}/metrics", self.address))
+                .header("host", self.address.to_string())
+                .body(whole(""))
+                .expect("a valid request");
+            let page = client.send(request).await.body;
+            let page = String::from_utf8_lossy(&page);
+            page.lines()
+                .any(|line| line == "llamacpp:requests_processing 0")
+                .then_some(())
+        })
+        .await;
     }
 
     fn start_blocking() -> Self {

@@ -1,5 +1,7 @@
 //! What an operator sees at `/stats/prometheus`.
 
+use std::collections::BTreeSet;
+
 use plimsoll_e2e::{Engines, Protocol, Setting, Stand, chat, until, whole};
 
 use crate::pick::prompt;
@@ -9,13 +11,16 @@ async fn decisions_times_and_the_ladder_are_visible() {
     let engines = Engines::start(2, 50).await;
     let stand = Stand::start(Setting::hosts(engines.addresses.clone())).await;
     let mut client = stand.client(Protocol::Http1).await;
+    let mut served = BTreeSet::new();
     for index in 0..10 {
         let body = prompt(&format!("m{}", index % 2), 20_000).replacen(
             '{',
             r#"{"stream":true,"stream_options":{"include_usage":true},"#,
             1,
         );
-        assert_eq!(client.send(chat(whole(body))).await.status, 200);
+        let reply = client.send(chat(whole(body))).await;
+        assert_eq!(reply.status, 200);
+        served.insert(reply.served_by().to_owned());
     }
     stand.released().await;
     // Every step of the ladder has its series from the start, used or not.
@@ -31,7 +36,7 @@ async fn decisions_times_and_the_ladder_are_visible() {
     assert_eq!(metrics.count("plimsoll_requests", ""), 10.0);
     assert_eq!(metrics.count("plimsoll_decisions", "step=\"full\""), 10.0);
     assert_eq!(metrics.count("plimsoll_hosts", ""), 2.0);
-    for host in &engines.addresses {
+    for host in &served {
         let label = format!("host=\"{host}\"");
         assert!(
             metrics.sum("plimsoll_host_picks", &label).is_some(),

@@ -75,19 +75,27 @@ async fn prefixes_are_found_again_in_llama_cpp() {
                 .filter(|event| event["choices"][0]["delta"]["content"].is_string())
                 .count();
             assert!(contents >= 1, "it streams: {:?}", reply.body);
-            let chosen = crate::pick::ranked(reply.header("x-plimsoll-decision")).remove(0);
+            let decision = reply.header("x-plimsoll-decision");
+            let chosen = crate::pick::ranked(decision).remove(0);
             let (prompt, cached) = usage(&reply);
             assert!(prompt > 1_000, "{prompt} prompt tokens");
             if number == 0 {
                 hosts.insert(chosen.clone());
             } else {
-                assert_eq!(Some(&chosen), home.as_ref(), "{owner} has moved");
+                assert_eq!(
+                    Some(&chosen),
+                    home.as_ref(),
+                    "{owner} has moved: {decision}"
+                );
                 assert!(
                     cached * 10 > prompt * 8,
-                    "{owner}: {cached} of {prompt} tokens cached"
+                    "{owner}: {cached} of {prompt} tokens cached: {decision}"
                 );
             }
             home = Some(chosen);
+            for engine in &engines {
+                engine.idle().await;
+            }
         }
     }
     assert!(hosts.len() > 1, "six owners on {hosts:?}");
