@@ -193,6 +193,12 @@ fn warn_refused<H: Host>(host: &H, targets: &Targets, task: Task, status: Status
     };
     host.log(
         Level::Warn,
-        &format!("plimsoll: the proxy refuses calls to cluster \"{cluster}\": {status:?}"),
+        &[
+            "plimsoll: the proxy refuses calls to cluster \"",
+            cluster,
+            "\": ",
+            &status.text(),
+        ]
+        .concat(),
     );
 }

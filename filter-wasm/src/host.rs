@@ -59,6 +59,14 @@ impl Status {
             _ => Self::Other,
         })
     }
+
+    /// The number as log lines give it.
+    #[must_use]
+    pub fn text(self) -> String {
+        let mut text = String::from("status ");
+        crate::names::push_decimal(&mut text, self as u64);
+        text
+    }
 }
 
 /// Header maps that the module reads or writes.

@@ -3,8 +3,6 @@
 //!
 //! A host that has no metrics refuses the definition; counting is then a no-op.
 
-use std::collections::BTreeMap;
-
 use plimsoll_core::host::Address;
 
 use crate::host::{Host, Metric};
@@ -140,6 +138,7 @@ pub const LABELLED_HOSTS: usize = 1024;
 
 #[derive(Clone, Copy, Debug)]
 struct OfHost {
+    address: Address,
     picks: Option<u32>,
     inflight: Option<u32>,
     /// What this worker has added to the gauge so far; the proxy sums over workers.
@@ -152,8 +151,9 @@ struct OfHost {
 #[derive(Debug, Default)]
 pub struct Metrics {
     ids: Vec<Option<u32>>,
-    reasons: BTreeMap<&'static str, Option<u32>>,
-    hosts: BTreeMap<Address, OfHost>,
+    reasons: Vec<(&'static str, Option<u32>)>,
+    /// In the order of addresses.
+    hosts: Vec<OfHost>,
     round: u64,
 }
 
@@ -165,60 +165,56 @@ impl Metrics {
             .map(|(_, kind, name)| host.define_metric(*kind, name).ok());
         Self {
             ids: ids.collect(),
-            reasons: BTreeMap::new(),
-            hosts: BTreeMap::new(),
-            round: 0,
+            ..Self::default()
         }
-    }
-
-    fn number(&self, id: Id) -> Option<u32> {
-        self.ids.get(id as usize).copied().flatten()
     }
 
     /// Adds to a counter.
     pub fn add<H: Host>(&self, host: &H, id: Id, delta: u64) {
         if delta > 0
-            && let Some(number) = self.number(id)
+            && let Some(Some(number)) = self.ids.get(id as usize)
         {
-            let _ = host.add_metric(number, i64::try_from(delta).unwrap_or(i64::MAX));
+            let _ = host.add_metric(*number, i64::try_from(delta).unwrap_or(i64::MAX));
         }
     }
 
     /// Sets a gauge or records into a histogram.
     pub fn set<H: Host>(&self, host: &H, id: Id, value: u64) {
-        if let Some(number) = self.number(id) {
-            let _ = host.set_metric(number, value);
+        if let Some(Some(number)) = self.ids.get(id as usize) {
+            let _ = host.set_metric(*number, value);
         }
     }
 
     /// Counts a refused request under its reason.
     pub fn rejected<H: Host>(&mut self, host: &H, reason: &'static str) {
-        let number = *self.reasons.entry(reason).or_insert_with(|| {
-            host.define_metric(
-                Metric::Counter,
-                &["plimsoll_rejected.reason=", reason].concat(),
-            )
-            .ok()
+        let known = self.reasons.iter().find(|(name, _)| *name == reason);
+        let number = known.map(|(_, number)| *number).unwrap_or_else(|| {
+            let name = ["plimsoll_rejected.reason=", reason].concat();
+            let number = host.define_metric(Metric::Counter, &name).ok();
+            self.reasons.push((reason, number));
+            number
         });
         if let Some(number) = number {
             let _ = host.add_metric(number, 1);
         }
     }
 
-    fn of_host<H: Host>(&mut self, host: &H, address: Address) -> Option<&mut OfHost> {
-        if !self.hosts.contains_key(&address) && self.hosts.len() >= LABELLED_HOSTS {
-            return None;
-        }
-        Some(self.hosts.entry(address).or_insert_with(|| {
-            let label = address.to_string();
-            let define = |kind, name: &str| host.define_metric(kind, &[name, &label].concat()).ok();
-            OfHost {
-                picks: define(Metric::Counter, "plimsoll_host_picks.host="),
-                inflight: define(Metric::Gauge, "plimsoll_inflight.host="),
-                published: 0,
-                round: 0,
+    /// Metrics of the host at `address`, defined when `wanted` and there is room.
+    fn of_host<H: Host>(
+        &mut self,
+        host: &H,
+        address: Address,
+        wanted: bool,
+    ) -> Option<&mut OfHost> {
+        let place = match self.hosts.binary_search_by_key(&address, |of| of.address) {
+            Ok(place) => place,
+            Err(_) if !wanted || self.hosts.len() >= LABELLED_HOSTS => return None,
+            Err(place) => {
+                self.hosts.insert(place, OfHost::define(host, address));
+                place
             }
-        }))
+        };
+        self.hosts.get_mut(place)
     }
 
     /// Counts a first choice of the host at `address`.
@@ -226,7 +222,7 @@ impl Metrics {
         if let Some(OfHost {
             picks: Some(number),
             ..
-        }) = self.of_host(host, address)
+        }) = self.of_host(host, address, true)
         {
             let _ = host.add_metric(*number, 1);
         }
@@ -238,15 +234,12 @@ impl Metrics {
         self.round = self.round.wrapping_add(1);
         let round = self.round;
         for (address, inflight) in listed {
-            if inflight == 0 && !self.hosts.contains_key(&address) {
-                continue;
-            }
-            if let Some(of_host) = self.of_host(host, address) {
+            if let Some(of_host) = self.of_host(host, address, inflight > 0) {
                 of_host.round = round;
                 of_host.publish(host, inflight);
             }
         }
-        for of_host in self.hosts.values_mut() {
+        for of_host in &mut self.hosts {
             if of_host.round != round {
                 of_host.publish(host, 0);
             }
@@ -255,6 +248,18 @@ impl Metrics {
 }
 
 impl OfHost {
+    fn define<H: Host>(host: &H, address: Address) -> Self {
+        let label = address.to_string();
+        let define = |kind, name: &str| host.define_metric(kind, &[name, &label].concat()).ok();
+        Self {
+            address,
+            picks: define(Metric::Counter, "plimsoll_host_picks.host="),
+            inflight: define(Metric::Gauge, "plimsoll_inflight.host="),
+            published: 0,
+            round: 0,
+        }
+    }
+
     fn publish<H: Host>(&mut self, host: &H, inflight: u64) {
         let delta = (inflight as i64).saturating_sub(self.published as i64);
         self.published = inflight;

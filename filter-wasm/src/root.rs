@@ -114,7 +114,11 @@ pub(crate) fn set_tick<H: Host>(host: &H, before: Option<Micros>, tick: Micros) 
     if let Err(status) = host.set_tick_ms(ms) {
         host.log(
             Level::Warn,
-            &format!("plimsoll: no ticks, so no exchange between workers: {status:?}"),
+            &[
+                "plimsoll: no ticks, so no exchange between workers: ",
+                &status.text(),
+            ]
+            .concat(),
         );
     }
 }
