@@ -36,11 +36,13 @@ impl Proxy {
             .get_mut(&(self.current.vm, self.current.context))
     }
 
-    fn visible(&self, half: &Half) -> bool {
+    fn writable(&self, half: &Half) -> bool {
+        half.headers_visible || self.profile.headers_after_continue
+    }
+
+    fn readable(&self, half: &Half) -> bool {
         // The access log sees headers again that the filter let go.
-        half.headers_visible
-            || self.current.phase == Phase::Log
-            || self.profile.headers_after_continue
+        self.writable(half) || self.current.phase == Phase::Log
     }
 
     fn map(&self, map: u32) -> Option<&HeaderMap> {
@@ -50,13 +52,17 @@ impl Proxy {
             map::CALL_RESPONSE => return self.call_response.as_ref().map(|r| &r.headers),
             _ => return None,
         };
-        self.visible(half).then_some(&half.headers)
+        self.readable(half).then_some(&half.headers)
     }
 
     fn map_mut(&mut self, map: u32) -> Answer<&mut HeaderMap> {
-        // The access log phase has constant maps only.
-        if self.map(map).is_none() || self.current.phase == Phase::Log || map == map::CALL_RESPONSE
-        {
+        let stream = self.stream().ok_or(BAD_ARGUMENT)?;
+        let half = match map {
+            map::REQUEST => &stream.request,
+            map::RESPONSE => &stream.response,
+            _ => return Err(BAD_ARGUMENT),
+        };
+        if !self.writable(half) {
             return Err(BAD_ARGUMENT);
         }
         let stream = self.stream_mut().ok_or(BAD_ARGUMENT)?;
@@ -138,15 +144,13 @@ impl Proxy {
         half.body_visible.then_some(half.held.as_slice())
     }
 
-    /// `proxy_get_buffer_bytes`: as many bytes as there are, none at all beyond the end.
+    /// `proxy_get_buffer_bytes`: as many bytes as there are, none at all beyond the end or where there is no body.
     pub fn buffer(&mut self, buffer: u32, start: u32, len: u32) -> Answer<Vec<u8>> {
         self.intercept(Hostcall::GetBuffer)?;
         if buffer > buffer::LAST {
             return Err(BAD_ARGUMENT);
         }
-        let body = self.body(buffer).ok_or(NOT_FOUND)?;
-        // The C++ host refuses a range that wraps around 32 bits.
-        start.checked_add(len).ok_or(BAD_ARGUMENT)?;
+        let body = self.body(buffer).unwrap_or_default();
         let from = (start as usize).min(body.len());
         let to = from.saturating_add(len as usize).min(body.len());
         Ok(body[from..to].to_vec())

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::status::{Answer, BAD_ARGUMENT, NOT_FOUND};
+use super::status::{Answer, BAD_ARGUMENT};
 
 /// Kinds of metrics; the numbers are those of the ABI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,9 +76,9 @@ impl Metrics {
     }
 
     fn by_id(&mut self, id: u32) -> Answer<&mut Metric> {
-        let at = (id as usize).checked_sub(1).ok_or(NOT_FOUND)?;
-        let name = self.names.get(at).ok_or(NOT_FOUND)?;
-        self.metrics.get_mut(name).ok_or(NOT_FOUND)
+        let at = (id as usize).checked_sub(1).ok_or(BAD_ARGUMENT)?;
+        let name = self.names.get(at).ok_or(BAD_ARGUMENT)?;
+        self.metrics.get_mut(name).ok_or(BAD_ARGUMENT)
     }
 
     /// Adds to a counter (only upwards) or moves a gauge.
@@ -92,7 +92,7 @@ impl Metrics {
                 metric.value = metric.value.saturating_sub(offset.unsigned_abs());
                 self.underflows += u64::from(below);
             }
-            Kind::Counter | Kind::Histogram => return Err(NOT_FOUND),
+            Kind::Counter | Kind::Histogram => return Err(BAD_ARGUMENT),
         }
         Ok(())
     }
@@ -116,7 +116,7 @@ impl Metrics {
         let metric = self.by_id(id)?;
         match metric.kind {
             Kind::Counter | Kind::Gauge => Ok(metric.value),
-            Kind::Histogram => Err(NOT_FOUND),
+            Kind::Histogram => Err(BAD_ARGUMENT),
         }
     }
 
@@ -162,11 +162,11 @@ mod tests {
         assert_eq!(metrics.define(0, "c"), Ok(counter));
         assert_eq!(metrics.define(3, "x"), Err(BAD_ARGUMENT));
         assert_eq!(metrics.increment(counter, 2), Ok(()));
-        assert_eq!(metrics.increment(counter, -1), Err(NOT_FOUND));
+        assert_eq!(metrics.increment(counter, -1), Err(BAD_ARGUMENT));
         assert_eq!(metrics.record(gauge, 5), Ok(()));
         assert_eq!(metrics.increment(gauge, -6), Ok(()));
         assert_eq!(metrics.record(histogram, 9), Ok(()));
-        assert_eq!(metrics.increment(99, 1), Err(NOT_FOUND));
+        assert_eq!(metrics.increment(99, 1), Err(BAD_ARGUMENT));
         assert_eq!((metrics.value("c"), metrics.value("g")), (2, 0));
         assert_eq!(metrics.underflows(), 1);
         assert_eq!(metrics.get("h").unwrap().records, [9]);

@@ -25,6 +25,8 @@ pub struct Script {
     pub chunk: usize,
     /// Whether the connection breaks after the first token.
     pub breaks: bool,
+    /// Exactly these bytes instead of a made-up answer.
+    pub body: Option<Vec<u8>>,
 }
 
 impl Default for Script {
@@ -39,6 +41,7 @@ impl Default for Script {
             stream: true,
             chunk: usize::MAX,
             breaks: false,
+            body: None,
         }
     }
 }
@@ -46,6 +49,9 @@ impl Default for Script {
 impl Script {
     /// What goes over the wire, as (milliseconds after the end of the request, bytes).
     pub(super) fn pieces(&self) -> Vec<(u64, Vec<u8>)> {
+        if let Some(body) = &self.body {
+            return vec![(self.ttft_ms, body.clone())];
+        }
         let usage = self.usage();
         if !self.stream {
             let usage = usage.map_or_else(String::new, |usage| format!(",\"usage\":{usage}"));

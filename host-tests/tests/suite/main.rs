@@ -4,6 +4,7 @@ mod body;
 mod budgets;
 mod collector;
 mod common;
+mod conformance;
 mod emulator;
 mod ends;
 mod garbage;
