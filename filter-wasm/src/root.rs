@@ -80,6 +80,13 @@ impl<H: Host> Root<H> {
         }
     }
 
+    /// The proxy is about to delete this root: takes back what it has published, which the proxy would keep for ever.
+    pub fn on_done(&mut self) {
+        if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
+            worker.withdraw_gauges(&*self.host);
+        }
+    }
+
     /// Takes the answer to a call that this worker made while it held the lease.
     pub fn on_call_response(&mut self, token: u32, headers: usize, body_size: usize) {
         if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {

@@ -43,6 +43,13 @@ impl Context for RootShell {
             Role::Collector(root) => root.on_call_response(token, headers, body_size),
         }
     }
+
+    fn on_done(&mut self) -> bool {
+        if let Role::Filter(root) = &mut self.role {
+            root.on_done();
+        }
+        true
+    }
 }
 
 impl RootContext for RootShell {

@@ -162,4 +162,10 @@ impl Worker {
             .map(|(_, of_host)| (of_host.address, u64::from(of_host.own.requests)));
         self.metrics.inflight(host, inflight);
     }
+
+    /// Takes back this worker's part of the gauges that all workers share. The next tick publishes it again, if there is
+    /// one.
+    pub(crate) fn withdraw_gauges<H: Host>(&mut self, host: &H) {
+        self.metrics.inflight(host, core::iter::empty());
+    }
 }
