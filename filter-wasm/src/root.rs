@@ -63,6 +63,9 @@ impl<H: Host> Root<H> {
                 self.registry.insert(&pool, worker)
             }
         };
+        if let Ok(mut worker) = worker.try_borrow_mut() {
+            worker.catch_up(host);
+        }
         self.worker = Some(worker);
         set_tick(host, self.tick.replace(tick), tick);
         true

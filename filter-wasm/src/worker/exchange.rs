@@ -31,6 +31,15 @@ impl Worker {
         self.publish_gauges(host, now);
     }
 
+    /// Reads what others have published, so that the first request after a hot swap is decided as well as the last one
+    /// before it.
+    pub(crate) fn catch_up<H: Host>(&mut self, host: &H) {
+        let now = clock(host);
+        self.read_snapshot(host, now);
+        self.read_shares(host, now);
+        self.router.on_tick(now);
+    }
+
     fn read_snapshot<H: Host>(&mut self, host: &H, now: Instant) {
         let Ok((bytes, cas)) = host.shared_get(&self.keys.snapshot) else {
             return;
@@ -64,6 +73,10 @@ impl Worker {
             self.slots
                 .write(host, &mut self.keys, self.me, now, &self.share);
         }
+        self.read_shares(host, now);
+    }
+
+    fn read_shares<H: Host>(&mut self, host: &H, now: Instant) {
         let router = &mut self.router;
         self.slots
             .read(host, &mut self.keys, self.me, now, |slot, share| {
