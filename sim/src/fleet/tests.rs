@@ -78,6 +78,23 @@ fn workers_of_one_proxy_know_each_others_prefixes() {
     );
 }
 
+/// A credit for a cache hit that does not come must not make its host look slow: such a host would never be chosen again.
+#[test]
+fn no_host_is_locked_out_by_a_wrong_credit() {
+    let requests = agents(600, 30.0);
+    for (routers, workers) in [(1, 4), (4, 1)] {
+        let setting = Setting {
+            workers,
+            ..setting(vec![Gpu::H200; 4], routers)
+        };
+        let spread = run(&setting, &requests, make("plimsoll", &setting)).work_spread_points;
+        assert!(
+            spread < 30.0,
+            "{routers} routers of {workers} workers: {spread}"
+        );
+    }
+}
+
 #[test]
 fn prefix_awareness_and_exact_knowledge_pay() {
     let requests = agents(600, 20.0);
