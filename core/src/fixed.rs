@@ -5,23 +5,35 @@
 /// One in Q16.
 pub const ONE: u64 = 1 << 16;
 
+/// Whether `a * b` is sure to fit 64 bits: cheaper than a checked multiplication, which wasm does in 128 bits.
+const fn fits(a: u64, b: u64) -> bool {
+    a.leading_zeros() + b.leading_zeros() >= 64
+}
+
+/// `a * b`, saturating.
+pub fn mul(a: u64, b: u64) -> u64 {
+    if fits(a, b) {
+        a.wrapping_mul(b)
+    } else {
+        a.saturating_mul(b)
+    }
+}
+
 /// `a * b / c`, saturating, rounding down; `c = 0` counts as 1.
-///
-/// The product of two u64 seldom leaves 64 bits here, and a 128-bit division is dear in wasm, so that path is kept for when it does.
 pub fn mul_div(a: u64, b: u64, c: u64) -> u64 {
     let c = c.max(1);
-    match a.checked_mul(b) {
-        Some(product) => product / c,
-        None => u64::try_from(u128::from(a) * u128::from(b) / u128::from(c)).unwrap_or(u64::MAX),
+    if fits(a, b) {
+        return a.wrapping_mul(b) / c;
     }
+    u64::try_from(u128::from(a) * u128::from(b) / u128::from(c)).unwrap_or(u64::MAX)
 }
 
 /// `a * q` for `q` in Q16.
 pub fn mul_q16(a: u64, q: u64) -> u64 {
-    match a.checked_mul(q) {
-        Some(product) => product >> 16,
-        None => u64::try_from((u128::from(a) * u128::from(q)) >> 16).unwrap_or(u64::MAX),
+    if fits(a, q) {
+        return a.wrapping_mul(q) >> 16;
     }
+    u64::try_from((u128::from(a) * u128::from(q)) >> 16).unwrap_or(u64::MAX)
 }
 
 /// `a / b` in Q16; zero over anything is zero, anything over zero saturates at `u32::MAX` (65,536.0).
@@ -131,6 +143,20 @@ mod tests {
                 assert!(value <= last, "{u}");
                 last = value;
             }
+        }
+    }
+
+    #[test]
+    fn narrow_and_wide_products_agree() {
+        let mut rng = crate::rng::Rng::new(1);
+        for _ in 0..100_000 {
+            let (a, b) = (rng.next() >> rng.below(64), rng.next() >> rng.below(64));
+            assert_eq!(mul(a, b), a.saturating_mul(b));
+            let q16 = (u128::from(a) * u128::from(b)) >> 16;
+            assert_eq!(u128::from(mul_q16(a, b)), q16.min(u64::MAX.into()));
+            let c = rng.next() >> rng.below(64);
+            let div = u128::from(a) * u128::from(b) / u128::from(c.max(1));
+            assert_eq!(u128::from(mul_div(a, b, c)), div.min(u64::MAX.into()));
         }
     }
 

@@ -86,7 +86,7 @@ fn queued(context: &Context<'_>, host: &Host) -> u64 {
         return ours;
     };
     let others = u64::from(polled.waiting.saturating_sub(host.at_poll.prefilling));
-    let queued = ours.saturating_add(others.saturating_mul(context.mean_uncached));
+    let queued = ours.saturating_add(fixed::mul(others, context.mean_uncached));
     let (gap, seen) = host.gap;
     if context.foreign > 0 && gap > SLOW_GAP && context.now.since(seen) < gap.times(GAP_FACTOR) {
         let implied = fixed::mul_div(gap.times(GAP_FACTOR).get(), ONE, host.speed.per_token);
@@ -133,12 +133,9 @@ pub fn score(context: &Context<'_>, host: &Host, cached: u64) -> Terms {
     // Token counts are far below 2^40 and `a` below 2^32, so these products seldom leave 64 bits; they saturate if they do.
     let own = fixed::mul_q16(uncached_tokens, per_token);
     let queue = fixed::mul_q16(queued_tokens, per_token);
-    let wait = fixed::mul_q16(
-        queue,
-        ONE.saturating_add(weights.crowding.saturating_mul(n)),
-    );
+    let wait = fixed::mul_q16(queue, ONE.saturating_add(fixed::mul(weights.crowding, n)));
     let prefill = fixed::mul_q16(own, weights.prefill);
-    let stall = fixed::mul_q16(own, weights.stall.saturating_mul(n));
+    let stall = fixed::mul_q16(own, fixed::mul(weights.stall, n));
     let over = kv_utilisation(context, host).saturating_sub(weights.kv_limit);
     let kv = if over == 0 {
         0
