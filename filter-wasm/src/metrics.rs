@@ -143,7 +143,7 @@ struct OfHost {
     inflight: Option<u32>,
     /// What this worker has added to the gauge so far; the proxy sums over workers.
     published: u64,
-    /// The round in which it was last listed.
+    /// The round in which it was last busy.
     round: u64,
 }
 
@@ -199,16 +199,11 @@ impl Metrics {
         }
     }
 
-    /// Metrics of the host at `address`, defined when `wanted` and there is room.
-    fn of_host<H: Host>(
-        &mut self,
-        host: &H,
-        address: Address,
-        wanted: bool,
-    ) -> Option<&mut OfHost> {
+    /// Metrics of the host at `address`, defined when there is room.
+    fn of_host<H: Host>(&mut self, host: &H, address: Address) -> Option<&mut OfHost> {
         let place = match self.hosts.binary_search_by_key(&address, |of| of.address) {
             Ok(place) => place,
-            Err(_) if !wanted || self.hosts.len() >= LABELLED_HOSTS => return None,
+            Err(_) if self.hosts.len() >= LABELLED_HOSTS => return None,
             Err(place) => {
                 self.hosts.insert(place, OfHost::define(host, address));
                 place
@@ -222,19 +217,19 @@ impl Metrics {
         if let Some(OfHost {
             picks: Some(number),
             ..
-        }) = self.of_host(host, address, true)
+        }) = self.of_host(host, address)
         {
             let _ = host.add_metric(*number, 1);
         }
     }
 
-    /// Publishes this worker's requests in flight at every listed host; those at hosts no longer listed are taken back.
-    /// Only changes are sent: in Envoy one gauge serves all workers, so setting it would erase what the others count.
-    pub fn inflight<H: Host>(&mut self, host: &H, listed: impl Iterator<Item = (Address, u64)>) {
+    /// Publishes this worker's requests in flight: `busy` are the listed hosts that have any, all others have none. Only
+    /// changes are sent: in Envoy one gauge serves all workers, so setting it would erase what the others count.
+    pub fn inflight<H: Host>(&mut self, host: &H, busy: impl Iterator<Item = (Address, u64)>) {
         self.round = self.round.wrapping_add(1);
         let round = self.round;
-        for (address, inflight) in listed {
-            if let Some(of_host) = self.of_host(host, address, inflight > 0) {
+        for (address, inflight) in busy {
+            if let Some(of_host) = self.of_host(host, address) {
                 of_host.round = round;
                 of_host.publish(host, inflight);
             }

@@ -169,11 +169,11 @@ impl Worker {
         if let Some(age) = self.router.snapshot_age(now) {
             self.metrics.set(host, Id::SnapshotAgeMs, age.get() / 1000);
         }
-        let inflight = self
-            .router
-            .hosts()
-            .map(|(_, of_host)| (of_host.address, u64::from(of_host.own.requests)));
-        self.metrics.inflight(host, inflight);
+        let busy = self.router.hosts().filter_map(|(_, of_host)| {
+            let inflight = u64::from(of_host.own.requests);
+            (inflight > 0).then_some((of_host.address, inflight))
+        });
+        self.metrics.inflight(host, busy);
     }
 
     /// Takes back this worker's part of the gauges that all workers share. The next tick publishes it again, if there is
