@@ -1,18 +1,12 @@
 //! The proxy behind the proxy-wasm ABI 0.2.1, as a [`Host`].
 //!
-//! The SDK's own wrappers panic on a status they do not expect, and a panic is a trap: it would lose the worker's
-//! requests. These return every status as a value. The one exception is [`Host::call`]: the SDK's dispatcher routes an
-//! answer only to calls it placed itself, so it must place them. Its wrapper returns the two errors that hosts
-//! define for this call, `BadArgument` and `InternalFailure`.
+//! Every status comes back as a value: a wrapper that panicked on one it does not expect would trap, and lose the worker's requests.
 
-// The only file with unsafe code: pointers and lengths of the ABI, each taken from a live slice, and buffers that the
+// Beside the exports in `abi`, the only file with unsafe code: pointers and lengths of the ABI, each taken from a live slice, and buffers that the
 // host allocated through this module's allocator.
 #![allow(unsafe_code)]
 
-use core::{
-    ptr::{null, null_mut},
-    time::Duration,
-};
+use core::ptr::{null, null_mut};
 
 use crate::{
     headers,
@@ -65,6 +59,18 @@ unsafe extern "C" {
         value: *const u8,
         value_size: usize,
         cas: u32,
+    ) -> u32;
+    fn proxy_http_call(
+        target: *const u8,
+        target_size: usize,
+        headers: *const u8,
+        headers_size: usize,
+        body: *const u8,
+        body_size: usize,
+        trailers: *const u8,
+        trailers_size: usize,
+        timeout_ms: u32,
+        token: *mut u32,
     ) -> u32;
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, delta: i64) -> u32;
@@ -203,19 +209,25 @@ impl Host for Proxy {
         body: &[u8],
         timeout_ms: u32,
     ) -> Result<u32, Status> {
-        let body = (!body.is_empty()).then_some(body);
-        let timeout = Duration::from_millis(u64::from(timeout_ms));
-        proxy_wasm::hostcalls::dispatch_http_call(
-            target,
-            headers.to_vec(),
-            body,
-            Vec::new(),
-            timeout,
-        )
-        .map_err(|status| match Status::from_abi(status as u32) {
-            Err(status) => status,
-            Ok(()) => Status::Other,
-        })
+        let headers = headers::serialize(headers);
+        let trailers = headers::serialize(&[]);
+        let mut token = 0;
+        // SAFETY: all slices and the out parameter outlive the call.
+        Status::from_abi(unsafe {
+            proxy_http_call(
+                target.as_ptr(),
+                target.len(),
+                headers.as_ptr(),
+                headers.len(),
+                body.as_ptr(),
+                body.len(),
+                trailers.as_ptr(),
+                trailers.len(),
+                timeout_ms,
+                &raw mut token,
+            )
+        })?;
+        Ok(token)
     }
 
     fn define_metric(&self, kind: Metric, name: &str) -> Result<u32, Status> {

@@ -7,7 +7,7 @@
 //! - [`stream`]: one request from its headers to its log; [`head`] reads the headers, [`outcome`] the end.
 //! - [`collector`]: the role that polls; [`collecting`] does the work, also for a worker that holds the [`lease`].
 //! - [`slots`]: what workers tell each other.
-//! - [`host`]: what all of that needs from the proxy. `hostcalls` and `shell` are the only code bound to the ABI, and
+//! - [`host`]: what all of that needs from the proxy. `hostcalls` and `abi` are the only code bound to the ABI, and
 //!   exist in the wasm build alone.
 
 #![cfg_attr(
@@ -20,6 +20,8 @@
     )
 )]
 
+#[cfg(target_family = "wasm")]
+mod abi;
 pub mod collecting;
 pub mod collector;
 pub mod head;
@@ -35,8 +37,6 @@ pub mod property;
 pub mod registry;
 mod reply;
 pub mod root;
-#[cfg(target_family = "wasm")]
-mod shell;
 pub mod slots;
 pub mod stream;
 pub mod worker;

@@ -268,7 +268,8 @@ impl Collector {
         }
         self.changed = false;
         self.published = Some(now);
-        self.epoch += 1;
+        // Readers look for another epoch, not for a larger one, so running over is harmless.
+        self.epoch = self.epoch.wrapping_add(1);
         let unhealthy_after = self.config.poll.unhealthy_after;
         let listed = self.hosts.iter().map(|host| Listed {
             address: host.address,

@@ -34,7 +34,6 @@ fn gate(section: &str, key: &str, value: u64) {
 }
 
 #[test]
-#[ignore = "over budget while the SDK's dispatcher, serde and float formatting are linked in; `cargo xtask wasm` gates it"]
 fn the_module_is_small() {
     let bytes = build::plimsoll_wasm();
     gate("module", "bytes", bytes.len() as u64);

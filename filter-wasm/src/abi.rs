@@ -1,0 +1,211 @@
+//! The functions that a proxy calls: the exports of proxy-wasm ABI 0.2.1, around [`Root`], [`CollectorRoot`] and [`Stream`].
+//!
+//! They only delegate. The Rust SDK's dispatcher would do the same, but it panics on answers it does not expect, imports functions that
+//! this module never calls, and is a fifth of the module; a host that lacks one of those imports would refuse to load it.
+//!
+//! A context is taken out of its table while it runs, so a proxy that calls back in from within a host call finds the table free and
+//! the context busy, and nothing panics.
+
+// An export under a fixed name is unsafe to the compiler, which cannot see that no other function bears it.
+#![allow(unsafe_code)]
+
+use std::{cell::RefCell, collections::BTreeMap};
+
+use crate::{
+    collector::CollectorRoot, host::Action, hostcalls::Proxy, names, property, registry::Registry,
+    root::Root, stream::Stream,
+};
+
+enum Role {
+    Unconfigured,
+    Filter(Root<Proxy>),
+    Collector(Box<CollectorRoot<Proxy>>),
+}
+
+/// Contexts by the number that the proxy gave them; `None` while one runs.
+type Table<T> = RefCell<BTreeMap<u32, Option<T>>>;
+
+thread_local! {
+    /// One VM serves all configurations of its plugins one after another; requests in flight outlive them.
+    static REGISTRY: Registry = Registry::default();
+    static ROOTS: Table<Role> = const { RefCell::new(BTreeMap::new()) };
+    static STREAMS: Table<Box<Stream<Proxy>>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Runs `work` on context `id` of `table`; the default when there is none, or when it is running already.
+fn with<T, R: Default>(
+    table: &'static std::thread::LocalKey<Table<T>>,
+    id: u32,
+    work: impl FnOnce(&mut T) -> R,
+) -> R {
+    let slot = |with: &mut dyn FnMut(&mut Option<T>)| {
+        table.with(|table| {
+            if let Ok(mut table) = table.try_borrow_mut()
+                && let Some(slot) = table.get_mut(&id)
+            {
+                with(slot);
+            }
+        });
+    };
+    let mut context = None;
+    slot(&mut |slot| context = slot.take());
+    let Some(mut running) = context else {
+        return R::default();
+    };
+    let result = work(&mut running);
+    let mut back = Some(running);
+    // A context that was deleted while it ran is not put back, and ends here.
+    slot(&mut |slot| *slot = back.take());
+    result
+}
+
+fn insert<T>(table: &'static std::thread::LocalKey<Table<T>>, id: u32, context: T) {
+    table.with(|table| {
+        if let Ok(mut table) = table.try_borrow_mut() {
+            table.insert(id, Some(context));
+        }
+    });
+}
+
+/// Takes context `id` out for good. It is dropped by the caller, with no table borrowed.
+fn remove<T>(table: &'static std::thread::LocalKey<Table<T>>, id: u32) -> Option<T> {
+    table.with(|table| table.try_borrow_mut().ok()?.remove(&id).flatten())
+}
+
+fn stream(id: u32, work: impl FnOnce(&mut Stream<Proxy>) -> Action) -> u32 {
+    with(&STREAMS, id, |stream| work(stream) as u32)
+}
+
+unsafe extern "C" {
+    /// Runs static constructors; wasi-libc defines it.
+    fn __wasm_call_ctors();
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn _initialize() {
+    // SAFETY: the proxy calls this once, before anything else, as WASI asks of reactors.
+    unsafe { __wasm_call_ctors() };
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_abi_version_0_2_1() {}
+
+/// Memory for the proxy to write to; [`crate::hostcalls`] takes it over.
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
+    Box::into_raw(Box::<[u8]>::new_uninit_slice(size)).cast()
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_context_create(id: u32, root_id: u32) {
+    if root_id == 0 {
+        insert(&ROOTS, id, Role::Unconfigured);
+        return;
+    }
+    let mut made = None;
+    with(&ROOTS, root_id, |role| {
+        if let Role::Filter(root) = role {
+            made = Some(root.stream(id));
+        }
+    });
+    insert(
+        &STREAMS,
+        id,
+        Box::new(made.unwrap_or_else(|| Stream::unrouted(Proxy))),
+    );
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_vm_start(_id: u32, _size: usize) -> bool {
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
+    with(&ROOTS, id, |role| {
+        if matches!(role, Role::Unconfigured) {
+            let collects =
+                property::root_id(&Proxy).is_ok_and(|id| id == names::COLLECTOR_ROOT.as_bytes());
+            *role = if collects {
+                Role::Collector(Box::new(CollectorRoot::new(Proxy)))
+            } else {
+                Role::Filter(Root::with_registry(Proxy, REGISTRY.with(Registry::clone)))
+            };
+        }
+        match role {
+            Role::Unconfigured => false,
+            Role::Filter(root) => root.on_configure(),
+            Role::Collector(root) => root.on_configure(),
+        }
+    })
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_tick(id: u32) {
+    with(&ROOTS, id, |role| match role {
+        Role::Unconfigured => {}
+        Role::Filter(root) => root.on_tick(),
+        Role::Collector(root) => root.on_tick(),
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_http_call_response(
+    id: u32,
+    token: u32,
+    headers: usize,
+    body_size: usize,
+    _trailers: usize,
+) {
+    with(&ROOTS, id, |role| match role {
+        Role::Unconfigured => {}
+        Role::Filter(root) => root.on_call_response(token, headers, body_size),
+        Role::Collector(root) => root.on_call_response(token, headers, body_size),
+    });
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_headers(id: u32, _count: usize, end: bool) -> u32 {
+    stream(id, |stream| stream.on_request_headers(end))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_body(id: u32, size: usize, end: bool) -> u32 {
+    stream(id, |stream| stream.on_request_body(size, end))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
+    stream(id, Stream::on_request_trailers)
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_headers(id: u32, _count: usize, end: bool) -> u32 {
+    stream(id, |stream| stream.on_response_headers(end))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_response_body(id: u32, size: usize, end: bool) -> u32 {
+    stream(id, |stream| stream.on_response_body(size, end))
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_log(id: u32) {
+    with(&STREAMS, id, |stream| stream.on_log());
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_done(id: u32) -> bool {
+    with(&ROOTS, id, |role| {
+        if let Role::Filter(root) = role {
+            root.on_done();
+        }
+    });
+    true
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn proxy_on_delete(id: u32) {
+    drop(remove(&STREAMS, id));
+    drop(remove(&ROOTS, id));
+}
