@@ -5,11 +5,11 @@ use std::process::Command;
 
 use plimsoll_envoy::{EnvoyBinary, Policy};
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::demo::plan::Plan;
 use crate::demo::report::Target;
-use crate::demo::run::Stand;
+use crate::demo::run::{Stand, WORKERS};
 use crate::failure::Failure;
 use crate::repo::Repo;
 use crate::step;
@@ -26,11 +26,15 @@ struct Simulated {
     work_spread_points: f64,
     /// Requests a second until the last answer, as the load generator counts.
     drained_rps: f64,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize, Serialize)]
 struct Tail {
     p99: f64,
+    #[serde(flatten)]
+    rest: Map<String, Value>,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +112,12 @@ fn simulate(repo: &Repo, plan: &Plan) -> Result<Vec<Simulated>, Failure> {
         Command::new(repo.sim())
             .arg("compare")
             .args(plan.arguments())
-            .args(["--policies", "round_robin,plimsoll,oracle", "--json"])
+            .args(["--workers", &WORKERS.to_string()])
+            .args([
+                "--policies",
+                "round_robin,least_request,plimsoll,oracle",
+                "--json",
+            ])
             .arg(&file),
     )?;
     let comparison: Comparison = serde_json::from_str(&fs::read_to_string(file)?)?;

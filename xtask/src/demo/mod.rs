@@ -58,7 +58,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     let binary = EnvoyBinary::find(repo.root())?;
     let plan = match args.scenario {
         Scenario::Conversation => Plan::conversation(repo, args.quick),
-        Scenario::Documents => Plan::documents(),
+        Scenario::Documents => Plan::documents(args.quick),
     };
     println!("{plan}\n");
     let mut targets = Vec::new();

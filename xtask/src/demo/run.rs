@@ -47,6 +47,7 @@ impl Stand {
             hosts: fleet.addresses.iter().copied().map(Host::from).collect(),
             policy,
             module: repo.module(),
+            configuration: plan.configuration().to_string(),
             ..Options::default()
         };
         let launch = Launch {
