@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use plimsoll_envoy::process::free_address;
-use plimsoll_envoy::{Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Response};
+use plimsoll_envoy::{
+    AccessLog, Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Response,
+};
 use serde_json::Value;
 
 use crate::artefacts::{module, root};
 use crate::client::{Client, Protocol};
 use crate::metrics::Metrics;
 use crate::wait::until;
+
+const ACCESS_LOG: &str = "access.log";
 
 /// What a test varies.
 #[derive(Clone, Debug)]
@@ -23,6 +27,8 @@ pub struct Setting {
     pub hot_swap: bool,
     /// Worker threads.
     pub concurrency: u32,
+    /// Write an access log ([`Stand::access_log`]).
+    pub access_log: bool,
 }
 
 impl Setting {
@@ -33,6 +39,7 @@ impl Setting {
             configuration: Value::Object(serde_json::Map::new()),
             hot_swap: false,
             concurrency: 1,
+            access_log: false,
         }
     }
 
@@ -94,6 +101,11 @@ impl Stand {
             hot_swap: setting
                 .hot_swap
                 .then(|| directory.path().join("filter.json")),
+            access_log: if setting.access_log {
+                AccessLog::File(directory.path().join(ACCESS_LOG))
+            } else {
+                AccessLog::Off
+            },
             ..Options::default()
         };
         let launch = Launch {
@@ -200,6 +212,18 @@ impl Stand {
     /// Envoy's private directory, for files of the test.
     pub fn path(&self) -> &Path {
         self.envoy.path()
+    }
+
+    /// The lines of the access log so far.
+    ///
+    /// # Panics
+    ///
+    /// When a line is not JSON.
+    pub fn access_log(&self) -> Vec<Value> {
+        let text = std::fs::read_to_string(self.path().join(ACCESS_LOG)).unwrap_or_default();
+        text.lines()
+            .map(|line| serde_json::from_str(line).expect("a JSON line"))
+            .collect()
     }
 
     /// Envoy's log.

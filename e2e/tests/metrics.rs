@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use plimsoll_e2e::{Engines, Protocol, Setting, Stand, chat, until, whole};
+use serde_json::json;
 
-use crate::pick::prompt;
+use crate::pick::{prompt, ranked};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn decisions_times_and_the_ladder_are_visible() {
@@ -71,4 +72,36 @@ async fn decisions_times_and_the_ladder_are_visible() {
         10.0
     );
     assert!(metrics.count("plimsoll_ttft_us_sum", "") > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_access_log_carries_every_decision() {
+    let engines = Engines::start(2, 50).await;
+    let setting = Setting {
+        access_log: true,
+        ..Setting::hosts(engines.addresses.clone())
+    };
+    let stand = Stand::start(setting.configuration(json!({"access_log": true}))).await;
+    let mut client = stand.client(Protocol::Http1).await;
+    let mut served = Vec::new();
+    for index in 0..4 {
+        let reply = client
+            .send(chat(whole(prompt(&format!("log {index}"), 2_000))))
+            .await;
+        served.push(reply.served_by().to_owned());
+    }
+    // Envoy writes its log in batches.
+    let lines = until("four lines of access log", async || {
+        let lines = stand.access_log();
+        (lines.len() == 4).then_some(lines)
+    })
+    .await;
+    for (line, host) in lines.iter().zip(&served) {
+        assert_eq!(line["status"], 200);
+        assert_eq!(line["host"], host.as_str());
+        let decision = line["decision"]
+            .as_str()
+            .unwrap_or_else(|| panic!("no decision: {line}"));
+        assert_eq!(&ranked(decision)[0], host);
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::options::{Admin, HealthCheck, Host, Options, Policy};
 
 /// Request header with the ranked list of hosts (endpoint-picker protocol).
-pub(crate) const PICK_HEADER: &str = "x-gateway-destination-endpoint";
+const PICK_HEADER: &str = "x-gateway-destination-endpoint";
 
 /// A limit that no machine reaches: admission is the module's business, not the circuit breaker's.
 const UNLIMITED: u32 = 100_000;

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cluster::{PICK_HEADER, socket_address};
+use crate::cluster::socket_address;
 use crate::options::{AccessLog, Options, Policy};
 use crate::wasm;
 
@@ -114,7 +114,8 @@ fn access_log(path: &std::path::Path) -> Value {
                 "duration_ms": "%DURATION%",
                 "first_byte_ms": "%RESPONSE_DURATION%",
                 "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                "picked": format!("%REQ({PICK_HEADER})%"),
+                // Written by the module when its configuration says `access_log`.
+                "decision": "%FILTER_STATE(wasm.plimsoll_decision:PLAIN)%",
                 "host": "%UPSTREAM_HOST%",
                 "request_id": "%REQ(X-REQUEST-ID)%",
             }},
