@@ -2,12 +2,14 @@
 
 mod added;
 mod client;
+
 mod cpu;
+mod native;
 mod upstream;
 
 use crate::failure::Failure;
 use crate::repo::Repo;
-use crate::{setup, step};
+use crate::setup;
 
 /// What to measure.
 #[derive(clap::Args)]
@@ -30,8 +32,5 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         return Ok(());
     }
     println!();
-    step::shown(
-        repo.cargo()
-            .args(["bench", "--quiet", "--package", "plimsoll-benches"]),
-    )
+    native::run(repo)
 }
