@@ -94,7 +94,8 @@ impl Fleet {
 
     /// Share (Q16) of the fleet's requests that other proxies sent; all of them as long as no poll has told.
     pub fn foreign(&self) -> u64 {
-        self.foreign.unwrap_or(ONE)
+        // A poll and our books are never of the same microsecond: a sixteenth is noise, not another proxy.
+        self.foreign.unwrap_or(ONE).saturating_sub(ONE / 16)
     }
 
     /// Takes over the list. Hosts that are not on it are gone: no new work, and their place is given to another once nothing of ours
@@ -198,10 +199,8 @@ impl Fleet {
             }
         }
         let share = fixed::ratio(others, ours.saturating_add(others));
-        // A poll and our books are never of the same microsecond: a sixteenth is noise, not another proxy.
-        let share = share.saturating_sub(ONE / 16);
         self.foreign = Some(match self.foreign {
-            Some(before) => fixed::ewma(before, share, 3),
+            Some(before) => fixed::ewma(before, share, 4),
             None if ours.saturating_add(others) > 0 => share,
             None => return,
         });

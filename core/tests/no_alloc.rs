@@ -115,7 +115,7 @@ fn serve(router: &mut Router, n: u64) -> bool {
         blocks: &blocks,
         blocks_complete: true,
         max_tokens: None,
-        stream: n % 3 != 0,
+        stream: !n.is_multiple_of(3),
         seed: n,
     };
     let Verdict::Forward(decision) = router.on_request(now, &request) else {

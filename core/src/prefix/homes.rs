@@ -8,7 +8,7 @@
 //! # Formula
 //! The first block of the prompt found in fewer than 0.25/hosts of recent requests is the one that has a home (blocks shared by more
 //! would flood it). Blocks of the prompt not known at the home are credited to it times `min(2, p + p/h)`: p is the share of such
-//! credit that `cached_tokens` has confirmed, h the share of requests that went to their home, both by size of prompt. The credit is
+//! credit that `cached_tokens` has confirmed, h the share of requests that went to their home, both by size of prompt and drawn to the whole where samples are few. The credit is
 //! never below 0.1 times the share of load that belongs to other routers.
 //!
 //! # Limits
@@ -22,6 +22,9 @@ const CLASSES: usize = 24;
 /// A share is the plain mean of this many samples, and a fading one afterwards.
 const MEMORY: u64 = 32;
 
+/// Samples that a class needs for its own experience to weigh as much as that of all classes.
+const PRIOR: u64 = 4;
+
 /// A share learned from samples; it starts at 1 with the weight of one sample.
 #[derive(Clone, Copy, Debug)]
 struct LearnedShare {
@@ -34,6 +37,12 @@ impl LearnedShare {
         mean: ONE,
         samples: 1,
     };
+
+    /// This share, drawn towards `prior` as long as it has few samples.
+    const fn drawn_to(&self, prior: &Self) -> u64 {
+        let own = self.samples - 1;
+        (self.mean * own + prior.mean * PRIOR) / (own + PRIOR)
+    }
 
     fn learn(&mut self, sample: u64) {
         self.samples = (self.samples + 1).min(MEMORY);
@@ -52,6 +61,8 @@ struct Class {
 #[derive(Clone, Debug)]
 pub struct Homes {
     classes: [Class; CLASSES],
+    /// Over all classes: what is believed of a class before it has samples of its own.
+    all: Class,
 }
 
 impl Default for Homes {
@@ -62,6 +73,7 @@ impl Default for Homes {
         };
         Self {
             classes: [certain; CLASSES],
+            all: certain,
         }
     }
 }
@@ -95,15 +107,18 @@ impl Homes {
         let Some(class) = self.classes.get(class_of(prompt_tokens)) else {
             return 0;
         };
-        let p = class.confirmed.mean;
-        let credit = p.saturating_add(fixed::ratio(p, class.went.mean.max(1)));
+        let p = class.confirmed.drawn_to(&self.all.confirmed);
+        let h = class.went.drawn_to(&self.all.went).max(1);
+        let credit = p.saturating_add(fixed::ratio(p, h));
         credit.min(2 * ONE).max(foreign / 10)
     }
 
     /// A request of `prompt_tokens` was sent, to its home or elsewhere.
     pub fn on_sent(&mut self, prompt_tokens: u64, home: bool) {
+        let sample = if home { ONE } else { 0 };
+        self.all.went.learn(sample);
         if let Some(class) = self.classes.get_mut(class_of(prompt_tokens)) {
-            class.went.learn(if home { ONE } else { 0 });
+            class.went.learn(sample);
         }
     }
 
@@ -112,10 +127,10 @@ impl Homes {
         if credited == 0 {
             return;
         }
+        let sample = fixed::ratio(confirmed.min(credited), credited);
+        self.all.confirmed.learn(sample);
         if let Some(class) = self.classes.get_mut(class_of(prompt_tokens)) {
-            class
-                .confirmed
-                .learn(fixed::ratio(confirmed.min(credited), credited));
+            class.confirmed.learn(sample);
         }
     }
 }

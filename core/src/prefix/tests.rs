@@ -146,7 +146,12 @@ fn unconfirmed_credit_fades_to_its_floor() {
     );
     assert_eq!(
         homes.credit(100_000, crate::fixed::ONE / 2),
-        2 * crate::fixed::ONE,
-        "other sizes are their own class"
+        crate::fixed::ONE / 20,
+        "a size without samples is believed to be as the others"
     );
+    for _ in 0..100 {
+        homes.on_confirmed(100_000, 100, 100);
+    }
+    assert!(homes.credit(100_000, crate::fixed::ONE / 2) > crate::fixed::ONE);
+    assert!(homes.credit(1000, crate::fixed::ONE / 2) < crate::fixed::ONE / 2);
 }

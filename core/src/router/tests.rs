@@ -375,15 +375,19 @@ fn the_engines_report_of_others_moves_traffic_and_of_ours_does_not() {
         [0, 0]
     );
     assert_eq!(router.fleet.foreign(), 0);
-    let crowded = snapshot_of(
-        2,
-        at(100),
-        &[
-            (State::Ready, Some(polled(0, 50))),
-            (State::Ready, Some(polled(1, 0))),
-        ],
-    );
-    router.apply_snapshot(at(102), &crowded).unwrap();
+    let crowded = |epoch| {
+        snapshot_of(
+            epoch,
+            at(100),
+            &[
+                (State::Ready, Some(polled(0, 50))),
+                (State::Ready, Some(polled(1, 0))),
+            ],
+        )
+    };
+    for epoch in 2..20 {
+        router.apply_snapshot(at(102), &crowded(epoch)).unwrap();
+    }
     assert_eq!(router.fleet.get(0).unwrap().others(), 50);
     assert!(router.fleet.foreign() > 0);
     for seed in 0..10 {

@@ -90,7 +90,7 @@ fn queued(context: &Context<'_>, host: &Host) -> u64 {
     let (gap, seen) = host.gap;
     if context.foreign > 0 && gap > SLOW_GAP && context.now.since(seen) < gap.times(GAP_FACTOR) {
         let implied = fixed::mul_div(gap.times(GAP_FACTOR).get(), ONE, host.speed.per_token);
-        return queued.max(implied);
+        return queued.max(fixed::mul_q16(implied, context.foreign));
     }
     queued
 }

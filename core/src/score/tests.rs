@@ -149,7 +149,11 @@ fn the_token_clock_speaks_of_other_proxies_only() {
         foreign: ONE / 2,
         ..context(&config)
     };
-    assert_eq!(score(&crowded, &host, 0).queued_tokens, 400_000 / 27);
+    assert_eq!(
+        score(&crowded, &host, 0).queued_tokens,
+        400_000 / 27 / 2,
+        "the share of load that is theirs"
+    );
     host.gap.1 = Instant::from_micros(1_000_000);
     assert_eq!(score(&crowded, &host, 0).queued_tokens, 0, "long ago");
 }
