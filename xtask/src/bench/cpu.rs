@@ -23,15 +23,30 @@ pub(crate) fn nanos(pid: u32) -> Result<u64, Failure> {
 
 #[cfg(test)]
 mod tests {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use plimsoll_envoy::process::{Guard, wait_for};
+
     use super::nanos;
 
     #[test]
     fn grows_with_work() {
-        let before = nanos(std::process::id()).unwrap();
-        let mut sum = 0_u64;
-        while nanos(std::process::id()).unwrap() == before {
-            sum = sum.wrapping_mul(31).wrapping_add(before);
-        }
-        assert!(nanos(std::process::id()).unwrap() > before, "{sum}");
+        let busy = Guard::spawn(Command::new("sh").args(["-c", "while :; do :; done"])).unwrap();
+        let before = nanos(busy.id()).unwrap();
+        let grown = || {
+            nanos(busy.id())
+                .ok()
+                .filter(|used| *used > before + 10_000_000)
+                .map(drop)
+        };
+        assert!(wait_for(Duration::from_secs(30), grown).is_some());
+    }
+
+    #[test]
+    fn a_process_that_is_gone_is_an_error() {
+        let mut ended = Guard::spawn(&mut Command::new("true")).unwrap();
+        ended.stop(Duration::from_secs(5)).unwrap();
+        assert!(nanos(ended.id()).is_err());
     }
 }

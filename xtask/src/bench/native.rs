@@ -36,9 +36,11 @@ struct Estimate {
 
 /// Runs the benchmarks and prints the budgets with what was measured.
 pub(crate) fn run(repo: &Repo) -> Result<(), Failure> {
-    step::shown(
+    println!("benchmarks of the core: about a minute and a half");
+    step::output(
         repo.cargo()
-            .args(["bench", "--quiet", "--package", "plimsoll-benches"]),
+            .args(["bench", "--quiet", "--package", "plimsoll-benches", "--"])
+            .args(["--noplot", "--warm-up-time", "1", "--measurement-time", "2"]),
     )?;
     let budgets: Budgets = toml::from_str(&fs::read_to_string(repo.root().join("budgets.toml"))?)
         .map_err(|error| Failure::new(format!("budgets.toml: {error}")))?;
