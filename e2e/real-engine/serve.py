@@ -25,6 +25,9 @@ def main(model, port):
     params.cont_batching = True
     params.n_threads_http = 8
     params.endpoint_metrics = True
+    # A slot keeps its prompt until it is needed: what the test observes is the slots' own cache.
+    params.cache_idle_slots = False
+    params.cache_ram_mib = 0
     # One thread an instance: three share the machine with Envoy.
     params.cpuparams.n_threads = 1
     params.cpuparams_batch.n_threads = 1
