@@ -21,7 +21,10 @@ fn scan(c: &mut Criterion) {
             });
         });
         group.bench_function(BenchmarkId::new("serde_json", kib), |b| {
-            b.iter(|| serde_json::from_slice::<serde_json::Value>(black_box(&bytes)).map(|value| value.is_object()));
+            b.iter(|| {
+                serde_json::from_slice::<serde_json::Value>(black_box(&bytes))
+                    .map(|value| value.is_object())
+            });
         });
     }
     group.finish();

@@ -18,7 +18,14 @@ fn decision(c: &mut Criterion) {
                 b.iter(|| {
                     turn = turn.wrapping_add(1);
                     let decision = decide(&mut router, &request(&prompts[turn % 64], turn as u64));
-                    router.on_done(NOW, black_box(decision).ticket, Outcome { status: 200, ..Outcome::default() });
+                    router.on_done(
+                        NOW,
+                        black_box(decision).ticket,
+                        Outcome {
+                            status: 200,
+                            ..Outcome::default()
+                        },
+                    );
                 });
             });
         }

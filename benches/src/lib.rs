@@ -48,13 +48,32 @@ fn address(host: usize) -> plimsoll_core::host::Address {
 /// When the configuration is not accepted.
 pub fn warm_router(policy: &str, hosts: usize) -> Router {
     let json = format!("{{\"policy\":\"{policy}\",\"limits\":{{\"hosts\":{hosts}}}}}");
-    let mut router = Router::new(Config::parse(json.as_bytes()).expect("a valid configuration"), 1);
-    router.apply_snapshot(NOW, &snapshot_of(hosts)).expect("a valid snapshot");
+    let mut router = Router::new(
+        Config::parse(json.as_bytes()).expect("a valid configuration"),
+        1,
+    );
+    router
+        .apply_snapshot(NOW, &snapshot_of(hosts))
+        .expect("a valid snapshot");
     for family in 0..1000 {
         let blocks = prompt(family, 8);
         let decision = decide(&mut router, &request(&blocks, family));
-        router.on_chunk(NOW, decision.ticket, Seen { tokens: 1, ..Seen::default() });
-        router.on_done(NOW, decision.ticket, Outcome { status: 200, ..Outcome::default() });
+        router.on_chunk(
+            NOW,
+            decision.ticket,
+            Seen {
+                tokens: 1,
+                ..Seen::default()
+            },
+        );
+        router.on_done(
+            NOW,
+            decision.ticket,
+            Outcome {
+                status: 200,
+                ..Outcome::default()
+            },
+        );
     }
     router.on_tick(NOW);
     router
@@ -62,7 +81,12 @@ pub fn warm_router(policy: &str, hosts: usize) -> Router {
 
 /// The blocks of a prompt of `blocks` times 256 bytes: the first two shared by all, the others by its `family`.
 pub fn prompt(family: u64, blocks: u32) -> Vec<Block> {
-    (1..=blocks).map(|i| Block { hash: mix(u64::from(i) + if i <= 2 { 0 } else { family << 20 }), end: i * 256 }).collect()
+    (1..=blocks)
+        .map(|i| Block {
+            hash: mix(u64::from(i) + if i <= 2 { 0 } else { family << 20 }),
+            end: i * 256,
+        })
+        .collect()
 }
 
 /// A streaming chat request.
@@ -98,7 +122,10 @@ pub fn body(bytes: usize) -> Vec<u8> {
     let mut prose = String::new();
     let mut line = 0;
     while prose.len() < bytes {
-        let _ = write!(prose, "Line {line} of a report that nobody has read to its end, and a model is asked to. ");
+        let _ = write!(
+            prose,
+            "Line {line} of a report that nobody has read to its end, and a model is asked to. "
+        );
         line += 1;
     }
     format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"{prose}\"}}],\"model\":\"llama\",\"stream\":true}}").into_bytes()

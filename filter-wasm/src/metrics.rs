@@ -7,7 +7,7 @@ use plimsoll_core::host::Address;
 
 use crate::host::{Host, Metric};
 
-/// Metrics without a host label. The order is that of [`DEFINITIONS`].
+/// Metrics without a host label. The order is that of `DEFINITIONS`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
 pub enum Id {
