@@ -1,6 +1,6 @@
 //! The Envoy side of Plimsoll: renders a complete Envoy 1.40 bootstrap and runs the binary.
 //!
-//! - [`render`] turns [`Options`] into the bootstrap (JSON, which Envoy reads from a `.json` file).
+//! - [`render()`] turns [`Options`] into the bootstrap (JSON, which Envoy reads from a `.json` file).
 //!   The same configuration, commented field by field, is `envoy-config/envoy.yaml`.
 //! - [`render_discovery`] writes the watched file that carries the filter for hot swaps.
 //! - [`Envoy`] starts the binary with such a configuration, answers admin requests, and stops it.
