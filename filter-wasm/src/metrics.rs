@@ -2,6 +2,9 @@
 //! counting must not.
 //!
 //! A host that has no metrics refuses the definition; counting is then a no-op.
+//!
+//! Counters are summed up here and handed to the proxy by the tick: every host call leaves the VM, and a request counts in half a
+//! dozen places. Histograms need each value and are recorded at once.
 
 use plimsoll_core::host::Address;
 
@@ -140,6 +143,8 @@ pub const LABELLED_HOSTS: usize = 1024;
 struct OfHost {
     address: Address,
     picks: Option<u32>,
+    /// First choices since the last [`Metrics::flush`].
+    picked: u64,
     inflight: Option<u32>,
     /// What this worker has added to the gauge so far; the proxy sums over workers.
     published: u64,
@@ -151,6 +156,8 @@ struct OfHost {
 #[derive(Debug, Default)]
 pub struct Metrics {
     ids: Vec<Option<u32>>,
+    /// What was counted since the last [`Self::flush`], by metric.
+    pending: Vec<u64>,
     reasons: Vec<(&'static str, Option<u32>)>,
     /// In the order of addresses.
     hosts: Vec<OfHost>,
@@ -165,16 +172,32 @@ impl Metrics {
             .map(|(_, kind, name)| host.define_metric(*kind, name).ok());
         Self {
             ids: ids.collect(),
+            pending: vec![0; DEFINITIONS.len()],
             ..Self::default()
         }
     }
 
-    /// Adds to a counter.
+    /// Adds to a counter; the proxy sees it with the next [`Self::flush`].
+    pub fn count(&mut self, id: Id, delta: u64) {
+        if let Some(pending) = self.pending.get_mut(id as usize) {
+            *pending = pending.saturating_add(delta);
+        }
+    }
+
+    /// Adds to a counter at once.
     pub fn add<H: Host>(&self, host: &H, id: Id, delta: u64) {
-        if delta > 0
-            && let Some(Some(number)) = self.ids.get(id as usize)
-        {
-            let _ = host.add_metric(*number, i64::try_from(delta).unwrap_or(i64::MAX));
+        if let Some(number) = self.ids.get(id as usize) {
+            increment(host, *number, delta);
+        }
+    }
+
+    /// Hands the proxy what was counted.
+    pub fn flush<H: Host>(&mut self, host: &H) {
+        for (number, pending) in self.ids.iter().zip(&mut self.pending) {
+            increment(host, *number, core::mem::take(pending));
+        }
+        for of_host in &mut self.hosts {
+            increment(host, of_host.picks, core::mem::take(&mut of_host.picked));
         }
     }
 
@@ -214,12 +237,8 @@ impl Metrics {
 
     /// Counts a first choice of the host at `address`.
     pub fn picked<H: Host>(&mut self, host: &H, address: Address) {
-        if let Some(OfHost {
-            picks: Some(number),
-            ..
-        }) = self.of_host(host, address)
-        {
-            let _ = host.add_metric(*number, 1);
+        if let Some(of_host) = self.of_host(host, address) {
+            of_host.picked += 1;
         }
     }
 
@@ -242,6 +261,14 @@ impl Metrics {
     }
 }
 
+fn increment<H: Host>(host: &H, number: Option<u32>, delta: u64) {
+    if delta > 0
+        && let Some(number) = number
+    {
+        let _ = host.add_metric(number, i64::try_from(delta).unwrap_or(i64::MAX));
+    }
+}
+
 impl OfHost {
     fn define<H: Host>(host: &H, address: Address) -> Self {
         let label = address.to_string();
@@ -249,6 +276,7 @@ impl OfHost {
         Self {
             address,
             picks: define(Metric::Counter, "plimsoll_host_picks.host="),
+            picked: 0,
             inflight: define(Metric::Gauge, "plimsoll_inflight.host="),
             published: 0,
             round: 0,

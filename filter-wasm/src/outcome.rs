@@ -31,14 +31,17 @@ mod flags {
 }
 
 /// Reads the outcome of the current stream. `status` is what the response headers said, 0 if there were none; `whole`
-/// says that the end of the response's content was seen.
+/// says that the end of the response was seen, and then there is nothing to ask the proxy.
 pub fn read<H: Host>(host: &H, status: u16, whole: bool) -> Outcome {
+    if whole && status != 0 {
+        return of(status, None, None);
+    }
     let flags = property::integer(host, &["response", "flags"]);
     let code =
         property::integer(host, &["response", "code"]).and_then(|code| u16::try_from(code).ok());
     let mut outcome = of(status, code, flags);
     // Envoy sets no flag when an upstream breaks off after its response began; only the details tell.
-    if !whole && !outcome.aborted && !outcome.failed {
+    if !outcome.aborted && !outcome.failed {
         outcome.failed = host
             .property(&["response", "code_details"])
             .is_ok_and(|details| details.starts_with(BROKEN_OFF));

@@ -86,7 +86,7 @@ impl<H: Host> Root<H> {
     /// The proxy is about to delete this root: takes back what it has published, which the proxy would keep for ever.
     pub fn on_done(&mut self) {
         if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
-            worker.withdraw_gauges(&*self.host);
+            worker.withdraw(&*self.host);
         }
     }
 

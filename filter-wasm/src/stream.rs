@@ -86,7 +86,7 @@ impl<H: Host> Stream<H> {
             return Action::Continue;
         };
         self.started = clock(&*self.host);
-        worker.count_request(&*self.host);
+        worker.count_request();
         if self.head.has_body && worker.reads_body(self.head.kind) {
             let scanner = worker.scanner(self.head.kind);
             self.progress = Progress::Reading { scanner, seen: 0 };
@@ -223,7 +223,8 @@ impl<H: Host> Stream<H> {
     }
 
     /// The response's headers have come.
-    pub fn on_response_headers(&mut self, _end: bool) -> Action {
+    pub fn on_response_headers(&mut self, end: bool) -> Action {
+        self.whole = end;
         if let Some(decision) = &self.explanation {
             let _ =
                 self.host
@@ -264,7 +265,8 @@ impl<H: Host> Stream<H> {
     }
 
     /// A piece of the response's body has come. It always passes on at once.
-    pub fn on_response_body(&mut self, size: usize, _end: bool) -> Action {
+    pub fn on_response_body(&mut self, size: usize, end: bool) -> Action {
+        self.whole |= end;
         let (Some(ticket), Some(observer), true) = (self.ticket, self.observer.as_mut(), size > 0)
         else {
             return Action::Continue;

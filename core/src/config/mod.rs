@@ -1,6 +1,6 @@
 //! Configuration: one JSON document, checked as a whole.
 //!
-//! Every field is declared once, in [`declare`]: its name, its place, its default, what is accepted, and what it is for. That one
+//! Every field is declared once, in `declare.rs`: its name, its place, its default, what is accepted, and what it is for. That one
 //! declaration reads the document ([`Config::parse`]), writes the JSON schema and writes the table in the docs, so the three cannot
 //! drift apart. A bad document yields every error at once, each naming field, value and what is accepted; the caller keeps the
 //! configuration it has.

@@ -22,7 +22,7 @@ const KEEP: u64 = 64_225;
 const SAMPLE: u64 = 256;
 /// Tokens added to the estimate, in mean samples.
 const OPTIMISM: u64 = 2;
-/// Interval at which what was learned fades by [`FADE`].
+/// Interval at which what was learned fades by a sixteenth of its half-life.
 pub const FADE_EVERY: Micros = Micros::from_millis(4000);
 /// 2^(-1/16) in Q16: a half-life of 64 s, so that a host that was slow once is tried again although nothing is sent there.
 const FADE: u64 = 62_757;

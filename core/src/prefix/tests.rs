@@ -72,9 +72,11 @@ fn two_turns_forget_what_was_not_touched() {
     index.insert(2, 2, 0, 1);
     index.insert(1, 3, 0, 1);
     index.turn(2);
+    index.sweep();
     assert_eq!(matched(&index, &[1, 2], 4), [(2, 2), (3, 1)]);
     index.insert(1, 2, 0, 2);
     index.turn(2);
+    index.sweep();
     assert_eq!(matched(&index, &[1, 2], 4), [(2, 1), (3, 1)]);
     index.forget(2);
     assert_eq!(matched(&index, &[1, 2], 4), [(3, 1)]);

@@ -108,6 +108,8 @@ pub struct Router {
     ring: Ring,
     peers: Vec<Peer>,
     peers_changed: bool,
+    /// When the prefix index was last swept.
+    swept: Instant,
 }
 
 /// The snapshot that was last applied.
@@ -132,6 +134,8 @@ struct Scratch {
 
 /// KV capacity assumed of an engine that does not report it, in tokens: the smallest card in the calibration set.
 const ASSUMED_KV_TOKENS: u64 = 40_000;
+/// Interval of the walks over the prefix index in which hosts' turnover takes effect.
+const SWEEP_EVERY: Micros = Micros::from_millis(500);
 /// The host of a flight that is served by a host unknown here.
 const NOWHERE: u16 = u16::MAX;
 
@@ -160,6 +164,7 @@ impl Router {
             ring: Ring::new(),
             peers: Vec::new(),
             peers_changed: false,
+            swept: Instant::ZERO,
             seed: seed.max(1),
             config: Config::default(),
         };
@@ -311,6 +316,10 @@ impl Router {
                 flight.prefilling = false;
                 end_prefill(host, flight);
             }
+        }
+        if now.since(self.swept) >= SWEEP_EVERY {
+            self.swept = now;
+            self.index.sweep();
         }
         self.relearn |= self.fleet.fade(now);
         if self.relearn {

@@ -28,7 +28,7 @@ impl Worker {
         self.exchange(host, now);
         self.router.on_tick(now);
         self.stand_in(host, now);
-        self.publish_gauges(host, now);
+        self.publish_metrics(host, now);
     }
 
     /// Reads what others have published, so that the first request after a hot swap is decided as well as the last one
@@ -163,7 +163,9 @@ impl Worker {
         }
     }
 
-    fn publish_gauges<H: Host>(&mut self, host: &H, now: Instant) {
+    /// Hands the proxy what was counted, and the gauges.
+    pub(super) fn publish_metrics<H: Host>(&mut self, host: &H, now: Instant) {
+        self.metrics.flush(host);
         self.metrics
             .set(host, Id::Hosts, self.router.host_count() as u64);
         if let Some(age) = self.router.snapshot_age(now) {
@@ -176,9 +178,10 @@ impl Worker {
         self.metrics.inflight(host, busy);
     }
 
-    /// Takes back this worker's part of the gauges that all workers share. The next tick publishes it again, if there is
+    /// Hands over what was counted and takes back this worker's part of the gauges that all workers share. The next tick publishes it again, if there is
     /// one.
-    pub(crate) fn withdraw_gauges<H: Host>(&mut self, host: &H) {
+    pub(crate) fn withdraw<H: Host>(&mut self, host: &H) {
+        self.metrics.flush(host);
         self.metrics.inflight(host, core::iter::empty());
     }
 }

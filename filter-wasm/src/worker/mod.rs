@@ -10,7 +10,7 @@ use plimsoll_core::{
     request::{Kind, Request, Scanner},
     rng,
     router::{Decision, Outcome, Router, Step, Ticket, Verdict},
-    time::Instant,
+    time::{Instant, Micros},
 };
 
 use crate::{
@@ -24,6 +24,9 @@ use crate::{
 
 /// Scanners kept for reuse; as many requests are being read at once before one is allocated anew.
 const SPARE_SCANNERS: usize = 8;
+
+/// After this long without a tick there are none.
+const NO_TICKS: Micros = Micros::from_millis(2000);
 
 /// The newest snapshot that was looked at.
 struct Known {
@@ -144,9 +147,9 @@ impl Worker {
         }
     }
 
-    pub(crate) fn count_request<H: Host>(&mut self, host: &H) {
+    pub(crate) fn count_request(&mut self) {
         self.requests = self.requests.wrapping_add(1);
-        self.metrics.add(host, Id::Requests, 1);
+        self.metrics.count(Id::Requests, 1);
     }
 
     /// What breaks ties for the request called `id` (0 when it has no name). Mixed with this worker's own number, so
@@ -171,9 +174,10 @@ impl Worker {
                     Step::Hash => Id::StepHash,
                     Step::Proxy => Id::StepProxy,
                 };
+                // At once, so that a decision and its step can be told to belong together from outside.
                 self.metrics.add(host, id, 1);
                 self.metrics
-                    .add(host, Id::PredictedCachedTokens, decision.cached_tokens);
+                    .count(Id::PredictedCachedTokens, decision.cached_tokens);
                 if let Some(first) = decision
                     .ranked
                     .first()
@@ -232,7 +236,7 @@ impl Worker {
 
     pub(crate) fn served<H: Host>(&mut self, host: &H, ticket: Ticket, address: Address) {
         if self.router.on_served(clock(host), ticket, address) {
-            self.metrics.add(host, Id::Rebooked, 1);
+            self.metrics.count(Id::Rebooked, 1);
         }
     }
 
@@ -258,24 +262,21 @@ impl Worker {
                 done: true,
             };
             self.router.on_chunk(now, ticket, seen);
+            let tokens = |tokens: u32| u64::from(tokens);
             self.metrics
-                .add(host, Id::PromptTokens, u64::from(usage.prompt_tokens));
-            self.metrics.add(
-                host,
-                Id::CompletionTokens,
-                u64::from(usage.completion_tokens),
-            );
-            self.metrics.add(
-                host,
-                Id::CachedTokens,
-                u64::from(usage.cached_tokens.unwrap_or(0)),
-            );
+                .count(Id::PromptTokens, tokens(usage.prompt_tokens));
+            self.metrics
+                .count(Id::CompletionTokens, tokens(usage.completion_tokens));
+            self.metrics
+                .count(Id::CachedTokens, tokens(usage.cached_tokens.unwrap_or(0)));
         }
         self.router.on_done(now, ticket, outcome);
-        self.metrics
-            .add(host, Id::Aborted, u64::from(outcome.aborted));
-        self.metrics
-            .add(host, Id::Failed, u64::from(outcome.failed));
+        self.metrics.count(Id::Aborted, u64::from(outcome.aborted));
+        self.metrics.count(Id::Failed, u64::from(outcome.failed));
         self.metrics.set(host, Id::E2eUs, now.since(started).get());
+        // A worker that has been replaced, or whose host has no ticks, must not keep what it counted.
+        if now.since(self.last_tick) > NO_TICKS {
+            self.publish_metrics(host, now);
+        }
     }
 }
