@@ -62,11 +62,17 @@ pub fn rank(
         return Ranked::default();
     };
     let limit = best.saturating_add(fixed::mul_q16(best, band));
-    let mut top: [Option<(u64, u64, usize)>; RANKS] = [None; RANKS];
-    for (index, key, score) in scores {
+    smallest(scores.map(|(index, key, score)| {
         // A tied host sorts before all others, among its like by the hash.
         let order = if score <= limit { 0 } else { score };
-        let mut entry = (order, rng::mix(seed ^ key), index);
+        ((order, rng::mix(seed ^ key)), index)
+    }))
+}
+
+/// Ranks hosts by their keys, the smallest first, equal keys by index.
+pub fn smallest<K: Ord + Copy>(keyed: impl Iterator<Item = (K, usize)>) -> Ranked {
+    let mut top: [Option<(K, usize)>; RANKS] = [None; RANKS];
+    for mut entry in keyed {
         for slot in &mut top {
             match slot {
                 None => {
@@ -79,7 +85,7 @@ pub fn rank(
         }
     }
     let mut ranked = Ranked::default();
-    for (_, _, index) in top.into_iter().flatten() {
+    for (_, index) in top.into_iter().flatten() {
         ranked.push(index);
     }
     ranked

@@ -84,24 +84,8 @@ impl Classic {
                         *credit += weight(index);
                     }
                 }
-                let mut order: [Option<(i64, usize)>; RANKS] = [None; RANKS];
-                for index in each(eligible) {
-                    let mut entry = (-self.credit.get(index).copied().unwrap_or(0), index);
-                    for slot in &mut order {
-                        match slot {
-                            None => {
-                                *slot = Some(entry);
-                                break;
-                            }
-                            Some(held) if entry < *held => core::mem::swap(held, &mut entry),
-                            Some(_) => {}
-                        }
-                    }
-                }
-                order
-                    .into_iter()
-                    .flatten()
-                    .for_each(|(_, index)| ranked.push(index));
+                let credit = |index: usize| self.credit.get(index).copied().unwrap_or(0);
+                ranked = pick::smallest(each(eligible).map(|index| (-credit(index), index)));
                 if let Some(credit) = ranked.first().and_then(|first| self.credit.get_mut(first)) {
                     *credit -= total;
                 }

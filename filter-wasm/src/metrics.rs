@@ -62,9 +62,25 @@ pub enum Id {
     TtftUs,
     /// Time from request headers to the end in microseconds.
     E2eUs,
+    /// Hosts beyond `limits.hosts`.
+    OverflowHosts,
+    /// Requests beyond `limits.inflight`: served, but not accounted for.
+    OverflowInflight,
+    /// Prefix blocks that were forgotten for lack of room.
+    OverflowBlocks,
+    /// Prefix blocks of other workers that were overwritten before they were read.
+    OverflowShare,
 }
 
-const DEFINITIONS: [(Id, Metric, &str); 24] = [
+/// Where what did not fit into a fixed table is counted, in the order of `Router::overflows`.
+pub const OVERFLOWS: [Id; 4] = [
+    Id::OverflowHosts,
+    Id::OverflowInflight,
+    Id::OverflowBlocks,
+    Id::OverflowShare,
+];
+
+const DEFINITIONS: [(Id, Metric, &str); 28] = [
     (Id::Requests, Metric::Counter, "plimsoll_requests"),
     (
         Id::StepFull,
@@ -133,6 +149,26 @@ const DEFINITIONS: [(Id, Metric, &str); 24] = [
     (Id::DecisionNs, Metric::Histogram, "plimsoll_decision_ns"),
     (Id::TtftUs, Metric::Histogram, "plimsoll_ttft_us"),
     (Id::E2eUs, Metric::Histogram, "plimsoll_e2e_us"),
+    (
+        Id::OverflowHosts,
+        Metric::Counter,
+        "plimsoll_overflows.reason=hosts",
+    ),
+    (
+        Id::OverflowInflight,
+        Metric::Counter,
+        "plimsoll_overflows.reason=inflight",
+    ),
+    (
+        Id::OverflowBlocks,
+        Metric::Counter,
+        "plimsoll_overflows.reason=prefix_blocks",
+    ),
+    (
+        Id::OverflowShare,
+        Metric::Counter,
+        "plimsoll_overflows.reason=share",
+    ),
 ];
 
 /// Hosts that get metrics of their own; later ones are routed all the same. Proxies never forget a metric, so a fleet
@@ -312,7 +348,7 @@ mod tests {
             if let Some((_, label)) = name.split_once('.') {
                 let (key, value) = label.split_once('=').expect(name);
                 assert!(
-                    ["step", "result"].contains(&key) && !value.is_empty(),
+                    ["step", "result", "reason"].contains(&key) && !value.is_empty(),
                     "{name}"
                 );
             }

@@ -11,7 +11,7 @@ use crate::{
     collecting::Collecting,
     host::{Host, Level, Status},
     lease::{self, Duty, Lease},
-    metrics::Id,
+    metrics::{self, Id},
 };
 
 impl Worker {
@@ -165,6 +165,15 @@ impl Worker {
 
     /// Hands the proxy what was counted, and the gauges.
     pub(super) fn publish_metrics<H: Host>(&mut self, host: &H, now: Instant) {
+        let overflows = self.router.overflows();
+        for ((id, now), before) in metrics::OVERFLOWS
+            .into_iter()
+            .zip(overflows)
+            .zip(self.overflows)
+        {
+            self.metrics.count(id, now.saturating_sub(before));
+        }
+        self.overflows = overflows;
         self.metrics.flush(host);
         self.metrics
             .set(host, Id::Hosts, self.router.host_count() as u64);

@@ -56,6 +56,8 @@ pub struct Worker {
     snapshot: Known,
     collecting: Option<Collecting>,
     last_tick: Instant,
+    /// What had not fitted into fixed tables when it was last published.
+    overflows: [u64; 4],
 }
 
 impl Worker {
@@ -81,6 +83,7 @@ impl Worker {
             },
             collecting: None,
             last_tick: Instant::ZERO,
+            overflows: [0; 4],
         };
         worker.needs_model = worker.router.needs_model();
         worker

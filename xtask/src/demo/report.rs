@@ -34,6 +34,11 @@ pub(crate) struct Percentiles {
 }
 
 impl Target {
+    /// Requests answered a second while requests arrive.
+    pub(crate) fn arrival_window(&self) -> Option<f64> {
+        self.rest.get("arrival_window_per_s")?.as_f64()
+    }
+
     /// Greatest difference between hosts in the share of time they worked, in points, where measured.
     pub(crate) fn work_spread(&self) -> Option<f64> {
         self.rest.get("work_spread_points")?.as_f64()
