@@ -180,6 +180,18 @@ impl Stand {
             .unwrap_or_else(|error| panic!("{path}: {error}\n{}", self.log()))
     }
 
+    /// Waits until the counter `name`, summed over its labels, stands at `value`: counters reach Envoy by the tick.
+    ///
+    /// # Panics
+    ///
+    /// When it never does.
+    pub async fn until_counted(&self, name: &str, value: f64) {
+        until(&format!("{name} to be {value}"), async || {
+            (self.metrics().count(name, "") == value).then_some(())
+        })
+        .await;
+    }
+
     /// The Prometheus page.
     pub fn metrics(&self) -> Metrics {
         Metrics::new(self.admin("/stats/prometheus").body)

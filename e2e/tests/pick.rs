@@ -56,8 +56,7 @@ async fn the_first_of_the_list_serves() {
         4,
         "40 different prompts use all hosts: {served:?}"
     );
-    let picks = stand.metrics().count("plimsoll_host_picks", "");
-    assert_eq!(picks, 40.0);
+    stand.until_counted("plimsoll_host_picks", 40.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
