@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// The traffic
     #[arg(long, value_enum, default_value = "conversation")]
     scenario: Scenario,
+    /// Arrival rate over what round robin completes when flooded [default: 1 for conversation, 0.8 for documents]
+    #[arg(long)]
+    load: Option<f64>,
     /// Leaves Plimsoll's Envoy and engines running until Ctrl-C, and says where
     #[arg(long)]
     keep: bool,
@@ -60,6 +63,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         Scenario::Conversation => Plan::conversation(repo, args.quick),
         Scenario::Documents => Plan::documents(args.quick),
     };
+    let plan = plan.at(args.load.unwrap_or(plan.load));
     println!("{plan}\n");
     let mut targets = Vec::new();
     let mut notes = Vec::new();

@@ -40,7 +40,7 @@ impl Plan {
             fleet: "8xh200".to_owned(),
             speedup: if quick { 8.0 } else { 4.0 },
             stream_interval: 4,
-            load: 0.8,
+            load: 1.0,
             limit: 2_000,
             warmup: 300,
             seed: 1,
