@@ -212,6 +212,51 @@ fn compare_writes_its_rows() {
 }
 
 #[test]
+fn contest_gives_every_policy_one_number() {
+    let report = Scratch::new("contest");
+    let output = binary()
+        .args([
+            "contest",
+            "--only",
+            "multi-turn",
+            "--limit",
+            "60",
+            "--seeds",
+            "2",
+        ])
+        .args([
+            "--policies",
+            "round_robin,lmetric,cache_aware,plimsoll,oracle",
+        ])
+        .args(["--routers", "1@200,4@1000", "--quiet", "--json"])
+        .arg(&report.0)
+        .output()
+        .unwrap();
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    assert!(
+        stdout.contains("4 routers, polls every 1000 ms"),
+        "{stdout}"
+    );
+    let report = report.json();
+    assert_eq!(report["rows"].as_array().unwrap().len(), 5 * 2 * 2);
+    let composites = report["composites"].as_array().unwrap();
+    assert_eq!(composites.len(), 5 * 2);
+    for composite in composites {
+        for than in ["round_robin", "lmetric", "oracle"] {
+            let value = composite["against"][than].as_f64().unwrap();
+            assert!(value > 0.0);
+            assert!(composite["policy"] != than || value == 1.0, "{composite}");
+        }
+        assert_eq!(composite["cells"][0]["trace"], "multi-turn");
+    }
+}
+
+#[test]
 fn mistakes_are_explained() {
     for (arguments, message) in [
         (

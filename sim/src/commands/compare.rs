@@ -3,13 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use plimsoll_core::config::Config;
-use plimsoll_sim::engine::{Fleet, Gpu, chain};
-use plimsoll_sim::fleet::{self, ResultRow, Setting};
-use plimsoll_sim::policy::{self, Conditions};
+use plimsoll_sim::engine::{Fleet, Gpu};
+use plimsoll_sim::fleet::ResultRow;
+use plimsoll_sim::policy;
 use plimsoll_sim::report::Table;
 use serde::Serialize;
 
+use super::arena::{self, Arena, Proxies};
 use super::workload::{Scenario, Workload};
 
 /// Arguments of `compare`.
@@ -70,68 +70,24 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
         None if documents => Fleet(vec![Gpu::L4; 4]),
         None => Fleet(vec![Gpu::H200; 8]),
     };
-    let config = match &arguments.config {
-        None => Config::default(),
-        Some(path) => {
-            let text =
-                std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
-            Config::parse(&text).map_err(|errors| errors.to_string())?
-        }
+    let config = arena::config(arguments.config.as_deref())?;
+    let proxies = Proxies {
+        routers: arguments.routers as usize,
+        workers: arguments.workers as usize,
+        poll_ms: arguments.poll_ms,
+        warmup: arguments.warmup,
     };
-    let smallest = fleet.0.iter().map(|gpu| gpu.kv_tokens()).min().unwrap_or(0);
     let mut rows = Vec::new();
     for seed in arguments.workload.seed..arguments.workload.seed + arguments.seeds {
-        let (mut workload, load) =
-            arguments
-                .workload
-                .rows(&fleet.0, arguments.block_tokens, seed, arguments.quiet)?;
-        let all = workload.len();
-        // A whole number of blocks below the capacity: the last one may be shorter than the rest of the prompt needs.
-        workload.retain(|row| {
-            row.input_tokens() + row.output_tokens + arguments.block_tokens <= smallest
-        });
-        if workload.len() < all && !arguments.quiet {
-            eprintln!(
-                "{} of {all} requests do not fit the smallest host and are left out",
-                all - workload.len()
-            );
-        }
-        let requests = fleet::prepare(&workload, arguments.block_tokens);
-        let setting = Setting {
-            fleet: fleet.0.clone(),
-            block_tokens: arguments.block_tokens,
-            routers: arguments.routers as usize,
-            workers: arguments.workers as usize,
-            poll_micros: arguments.poll_ms * 1000,
-            warmup: arguments.warmup.unwrap_or(requests.len() / 10),
+        let arena = Arena::new(
+            &arguments.workload,
+            &fleet,
+            arguments.block_tokens,
             seed,
-        };
-        let span = requests.last().map_or(1, |last| last.at_micros.max(1)) as f64 / 1e6;
+            arguments.quiet,
+        )?;
         for name in &arguments.policies {
-            let make = |router: usize| {
-                let conditions = Conditions {
-                    fleet: &fleet.0,
-                    block_tokens: arguments.block_tokens,
-                    poll_micros: setting.poll_micros,
-                    seed: chain(seed, router as u64 + 2),
-                    config: &config,
-                };
-                // The argument parser admits known names only.
-                policy::make(name, &conditions)
-                    .unwrap_or_else(|| unreachable!("{name} is a known policy"))
-            };
-            rows.push(ResultRow {
-                policy: name.clone(),
-                trace: arguments.workload.name(),
-                fleet: fleet.to_string(),
-                load,
-                arrivals_rps: requests.len() as f64 / span,
-                routers: setting.routers,
-                workers: setting.workers,
-                poll_ms: arguments.poll_ms,
-                seed,
-                result: fleet::run(&setting, &requests, make),
-            });
+            rows.push(arena.run(name, &proxies, &config));
         }
     }
     print!("{}", table(&rows));

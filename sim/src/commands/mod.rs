@@ -1,6 +1,8 @@
 //! The command line.
 
+mod arena;
 mod compare;
+mod contest;
 mod engines;
 mod load;
 mod workload;
@@ -21,6 +23,8 @@ enum Command {
     Engines(engines::Arguments),
     /// Compare routing policies in a discrete-event fleet.
     Compare(Box<compare::Arguments>),
+    /// Hold the contest: every policy on every workload, one number each.
+    Contest(contest::Arguments),
     /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
     Load(Box<load::Arguments>),
 }
@@ -30,6 +34,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         Command::Engines(arguments) => engines::run(arguments),
         Command::Compare(arguments) => compare::run(*arguments),
+        Command::Contest(arguments) => contest::run(&arguments),
         Command::Load(arguments) => load::run(*arguments),
     }
 }

@@ -9,6 +9,8 @@ use plimsoll_sim::trace::{self, Agents, Documents, Format, MultiTurn, Row};
 
 /// Requests generated when no limit is given.
 const GENERATED: usize = 2000;
+/// Share of contracts among documents.
+const CONTRACT_SHARE: f64 = 0.03;
 
 /// A generated workload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -64,11 +66,32 @@ pub(crate) struct Workload {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// documents: share of contracts among the requests.
-    #[arg(long, default_value_t = 0.03)]
+    #[arg(long, default_value_t = CONTRACT_SHARE)]
     contract_share: f64,
 }
 
 impl Workload {
+    /// The first `limit` requests of a trace or a generator at `load`.
+    pub(crate) fn new(
+        trace: Option<(PathBuf, Format)>,
+        scenario: Option<Scenario>,
+        load: f64,
+        limit: usize,
+    ) -> Self {
+        let (trace, format) = trace.unzip();
+        Self {
+            trace,
+            format: format.unwrap_or(Format::Mooncake),
+            scenario,
+            rate_scale: None,
+            load: Some(load),
+            from: 0,
+            limit: Some(limit),
+            seed: 1,
+            contract_share: CONTRACT_SHARE,
+        }
+    }
+
     /// Name of the workload in reports.
     pub(crate) fn name(&self) -> String {
         match (&self.scenario, &self.trace) {

@@ -31,11 +31,11 @@ impl Policy for Lmetric {
     }
 
     fn choose(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
-        let count = self.view.hosts.len();
+        let count = self.view.loads.hosts.len();
         let uncached =
             |host: usize| request.prompt.tokens - self.view.cached_tokens(host, &request.prompt);
         let score = |host: usize| {
-            let view = &self.view.hosts[host];
+            let view = &self.view.loads.hosts[host];
             let queued = view.own_queued_tokens as f64
                 + f64::from(view.others_waiting()) * self.mean_uncached;
             (queued + f64::from(uncached(host))) * f64::from(1 + view.requests())

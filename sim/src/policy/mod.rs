@@ -1,9 +1,22 @@
 //! Routing policies under comparison: the core's own, and rivals re-implemented from their descriptions.
 
+mod aibrix;
+mod cache_aware;
 mod core_router;
+mod dynamo;
 mod gie;
+mod hashing;
+mod least_load;
 mod lmetric;
+mod loads;
 mod oracle;
+mod peak_ewma;
+mod pick;
+mod prefix_index;
+mod prequal;
+mod ray;
+#[cfg(test)]
+mod script;
 mod view;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -12,6 +25,7 @@ use plimsoll_core::config::{Config, Policy as CorePolicy};
 
 use crate::engine::{Engine, Gpu, Token};
 use crate::fleet::Prepared;
+use cache_aware::{CacheAware, Thresholds};
 
 /// What a poll of one engine tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -24,6 +38,10 @@ pub struct Polled {
     pub kv_used: f64,
     /// KV capacity in tokens.
     pub kv_capacity_tokens: u64,
+    /// Prompt tokens still to be computed, cache hits of the queue not deducted (SGLang tells; vLLM does not).
+    pub queued_tokens: u64,
+    /// Tokens generated since the start.
+    pub output_tokens: u64,
 }
 
 /// The exact state of the fleet, for those who may see it.
@@ -51,13 +69,32 @@ pub trait Policy {
     fn hear(&mut self, _now: u64, _slot: usize, _said: &[u8]) {}
 }
 
+/// Names of the policies that are not the core's.
+pub const RIVALS: [&str; 15] = [
+    "lmetric",
+    "gie",
+    "gie_gate",
+    "cache_aware",
+    "cache_aware_cli",
+    "least_load",
+    "dynamo",
+    "dynamo_events",
+    "aibrix",
+    "ray",
+    "prequal",
+    "peak_ewma",
+    "session_hash",
+    "prefix_hash",
+    "oracle",
+];
+
 /// Names of all policies.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
     CorePolicy::NAMES
         .iter()
         .map(|(name, _)| *name)
-        .chain(["lmetric", "gie", "oracle"])
+        .chain(RIVALS)
         .collect()
 }
 
@@ -82,12 +119,24 @@ pub fn make(name: &str, conditions: &Conditions<'_>) -> Option<Box<dyn Policy>> 
     if let Some(policy) = CorePolicy::from_name(name) {
         return Some(Box::new(core_router::CoreRouter::new(policy, conditions)));
     }
-    match name {
-        "lmetric" => Some(Box::new(lmetric::Lmetric::new(conditions))),
-        "gie" => Some(Box::new(gie::Gie::new(conditions))),
-        "oracle" => Some(Box::new(oracle::Oracle::new(conditions))),
-        _ => None,
-    }
+    Some(match name {
+        "lmetric" => Box::new(lmetric::Lmetric::new(conditions)),
+        "gie" => Box::new(gie::Gie::new(conditions, false)),
+        "gie_gate" => Box::new(gie::Gie::new(conditions, true)),
+        "cache_aware" => Box::new(CacheAware::new(conditions, Thresholds::TYPE)),
+        "cache_aware_cli" => Box::new(CacheAware::new(conditions, Thresholds::COMMAND_LINE)),
+        "least_load" => Box::new(least_load::LeastLoad::new(conditions)),
+        "dynamo" => Box::new(dynamo::Dynamo::new(conditions, false)),
+        "dynamo_events" => Box::new(dynamo::Dynamo::new(conditions, true)),
+        "aibrix" => Box::new(aibrix::Aibrix::new(conditions)),
+        "ray" => Box::new(ray::Ray::new(conditions)),
+        "prequal" => Box::new(prequal::Prequal::new(conditions)),
+        "peak_ewma" => Box::new(peak_ewma::PeakEwma::new(conditions)),
+        "session_hash" => Box::new(hashing::Hashing::session(conditions)),
+        "prefix_hash" => Box::new(hashing::Hashing::prefix(conditions)),
+        "oracle" => Box::new(oracle::Oracle::new(conditions)),
+        _ => return None,
+    })
 }
 
 /// The made-up address of a host.

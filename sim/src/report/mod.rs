@@ -1,8 +1,10 @@
 //! Statistics and their printed form.
 
+mod composite;
 mod percentiles;
 mod table;
 
+pub use composite::ln_composite;
 pub use percentiles::{Percentiles, mean, percentile};
 pub use table::Table;
 

@@ -9,8 +9,8 @@ pub struct Table(Vec<Vec<String>>);
 impl Table {
     /// A table with one line of headings.
     #[must_use]
-    pub fn new<const N: usize>(headings: [&str; N]) -> Self {
-        Self(vec![headings.map(str::to_owned).to_vec()])
+    pub fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Self {
+        Self(vec![headings.into_iter().map(Into::into).collect()])
     }
 
     /// Adds a line.

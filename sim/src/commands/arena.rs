@@ -1,0 +1,114 @@
+//! One workload on one fleet, ready for any policy: what `compare` and `contest` share.
+
+use std::path::Path;
+
+use plimsoll_core::config::Config;
+use plimsoll_sim::engine::{Fleet, chain};
+use plimsoll_sim::fleet::{self, Prepared, ResultRow, Setting};
+use plimsoll_sim::policy::{self, Conditions};
+
+use super::workload::Workload;
+
+/// The routers in front of the fleet.
+#[derive(Clone, Debug)]
+pub(crate) struct Proxies {
+    /// Independent routers.
+    pub(crate) routers: usize,
+    /// Workers of each.
+    pub(crate) workers: usize,
+    /// Milliseconds between two polls of a router.
+    pub(crate) poll_ms: u64,
+    /// Leading requests that are not counted; by default a tenth.
+    pub(crate) warmup: Option<usize>,
+}
+
+/// Requests at their times, and the engines that are to serve them.
+pub(crate) struct Arena {
+    trace: String,
+    fleet: Fleet,
+    block_tokens: u32,
+    requests: Vec<Prepared>,
+    load: Option<f64>,
+    arrivals_rps: f64,
+    seed: u64,
+}
+
+impl Arena {
+    /// Reads or generates the workload; requests that do not fit the smallest host are left out.
+    pub(crate) fn new(
+        workload: &Workload,
+        fleet: &Fleet,
+        block_tokens: u32,
+        seed: u64,
+        quiet: bool,
+    ) -> Result<Self, String> {
+        let (mut rows, load) = workload.rows(&fleet.0, block_tokens, seed, quiet)?;
+        let smallest = fleet.0.iter().map(|gpu| gpu.kv_tokens()).min().unwrap_or(0);
+        let all = rows.len();
+        // A whole number of blocks below the capacity: the last one may be shorter than the rest of the prompt needs.
+        rows.retain(|row| row.input_tokens() + row.output_tokens + block_tokens <= smallest);
+        if rows.len() < all && !quiet {
+            eprintln!(
+                "{} of {all} requests do not fit the smallest host and are left out",
+                all - rows.len()
+            );
+        }
+        let requests = fleet::prepare(&rows, block_tokens);
+        let span = requests.last().map_or(1, |last| last.at_micros.max(1)) as f64 / 1e6;
+        Ok(Self {
+            trace: workload.name(),
+            fleet: fleet.clone(),
+            block_tokens,
+            arrivals_rps: requests.len() as f64 / span,
+            requests,
+            load,
+            seed,
+        })
+    }
+
+    /// Runs the requests through routers of one policy.
+    pub(crate) fn run(&self, policy: &str, proxies: &Proxies, config: &Config) -> ResultRow {
+        let setting = Setting {
+            fleet: self.fleet.0.clone(),
+            block_tokens: self.block_tokens,
+            routers: proxies.routers,
+            workers: proxies.workers,
+            poll_micros: proxies.poll_ms * 1000,
+            warmup: proxies.warmup.unwrap_or(self.requests.len() / 10),
+            seed: self.seed,
+        };
+        let make = |router: usize| {
+            let conditions = Conditions {
+                fleet: &self.fleet.0,
+                block_tokens: self.block_tokens,
+                poll_micros: setting.poll_micros,
+                seed: chain(self.seed, router as u64 + 2),
+                config,
+            };
+            // The argument parser admits known names only.
+            policy::make(policy, &conditions)
+                .unwrap_or_else(|| unreachable!("{policy} is a known policy"))
+        };
+        ResultRow {
+            policy: policy.to_owned(),
+            trace: self.trace.clone(),
+            fleet: self.fleet.to_string(),
+            load: self.load,
+            arrivals_rps: self.arrivals_rps,
+            routers: proxies.routers,
+            workers: proxies.workers,
+            poll_ms: proxies.poll_ms,
+            seed: self.seed,
+            result: fleet::run(&setting, &self.requests, make),
+        }
+    }
+}
+
+/// The configuration of the core's policies, from a file if one is named.
+pub(crate) fn config(path: Option<&Path>) -> Result<Config, String> {
+    let Some(path) = path else {
+        return Ok(Config::default());
+    };
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    Config::parse(&text).map_err(|errors| errors.to_string())
+}
