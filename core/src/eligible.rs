@@ -93,22 +93,23 @@ pub fn mark(fleet: &Fleet, model: u64, now: Instant, out: &mut [u64]) -> (usize,
         && fleet
             .hosts()
             .iter()
-            .any(|host| host.state != State::Gone && host.serves(model));
+            .any(|host| host.serves(model) && host.state != State::Gone);
     let model = known.then_some(model);
     let mut result = (0, RuledOut::default());
     for ignore_health in [false, true] {
         out.fill(0);
         result = (0, RuledOut::default());
-        for (index, host) in fleet.hosts().iter().enumerate() {
-            match ruled(host, model, ignore_health, now) {
-                Some(why) => result.1.count(why),
-                None => {
-                    if let Some(word) = out.get_mut(index / 64) {
-                        *word |= 1 << (index % 64);
-                        result.0 += 1;
-                    }
+        // By word of the set, so that the innermost loop writes a register.
+        for (word, hosts) in out.iter_mut().zip(fleet.hosts().chunks(64)) {
+            let mut bits = 0;
+            for (bit, host) in hosts.iter().enumerate() {
+                match ruled(host, model, ignore_health, now) {
+                    Some(why) => result.1.count(why),
+                    None => bits |= 1 << bit,
                 }
             }
+            *word = bits;
+            result.0 += bits.count_ones() as usize;
         }
         if result.0 > 0 {
             break;

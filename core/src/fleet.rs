@@ -172,6 +172,8 @@ impl Fleet {
 
     /// Lets what was learned of speeds fade with time. True when it did.
     pub fn fade(&mut self, now: Instant) -> bool {
+        // A clock that is set back must not stop it until it has caught up.
+        self.faded = self.faded.min(now);
         if now.since(self.faded) < learn::FADE_EVERY {
             return false;
         }

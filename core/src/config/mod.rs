@@ -133,6 +133,18 @@ pub struct Limits {
     pub prefix_blocks: usize,
 }
 
+impl Limits {
+    /// Most memory that the prefix index may take: a module that runs out of it traps, and takes its worker's filter with it.
+    pub const MOST_INDEX_BYTES: u64 = 256 << 20;
+
+    /// Memory of the prefix index: 20 bytes a block, and two bits a host.
+    pub const fn index_bytes(&self) -> u64 {
+        let blocks = (self.prefix_blocks as u64).next_power_of_two();
+        let words = (self.hosts as u64).div_ceil(64);
+        blocks.saturating_mul(20 + 16 * words)
+    }
+}
+
 /// The whole configuration of one pool, valid by construction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {

@@ -8,7 +8,7 @@ use core::ops::RangeInclusive;
 use serde_json::{Map, Value};
 
 use super::declare::{Visitor, declare};
-use super::{Config, ConfigErrors, ConfiguredHost, Policy, host};
+use super::{Config, ConfigErrors, ConfiguredHost, Limits, Policy, host};
 use crate::fixed;
 use crate::hash;
 
@@ -77,6 +77,16 @@ fn check_whole(config: &Config, errors: &mut Vec<String>) {
                 host.address
             ));
         }
+    }
+    let index = config.limits.index_bytes();
+    if index > Limits::MOST_INDEX_BYTES {
+        errors.push(format!(
+            "limits.prefix_blocks: {} blocks for {} hosts take {} MiB; give sizes that take {} MiB at most",
+            config.limits.prefix_blocks,
+            config.limits.hosts,
+            index >> 20,
+            Limits::MOST_INDEX_BYTES >> 20
+        ));
     }
     if config.stale_after < config.poll.every {
         errors.push(format!(

@@ -73,6 +73,20 @@ fn whole_document_rules() {
 }
 
 #[test]
+fn sizes_that_would_exhaust_a_module_are_refused() {
+    let parse = |hosts, blocks| {
+        let limits = alloc::format!(r#"{{"limits":{{"hosts":{hosts},"prefix_blocks":{blocks}}}}}"#);
+        Config::parse(limits.as_bytes())
+    };
+    assert!(parse(4096, 65_536).is_ok() && parse(256, 2_097_152).is_ok());
+    let text = parse(4096, 4_194_304).unwrap_err().to_string();
+    assert!(
+        text.contains("take 4176 MiB; give sizes that take 256 MiB at most"),
+        "{text}"
+    );
+}
+
+#[test]
 fn fields_are_read() {
     let config = Config::parse(
         br#"{"policy":"least_request","hosts":["10.0.0.1:80",{"address":"[::1]:81","weight":3,"models":["a"]}],

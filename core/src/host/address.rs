@@ -16,12 +16,13 @@ impl Address {
     /// Reads `1.2.3.4:80` or `[::1]:80`; `None` for anything else, port 0 included.
     pub fn parse(text: &str) -> Option<Self> {
         let address: SocketAddr = text.trim().parse().ok()?;
-        (address.port() != 0).then_some(Self(address))
+        (address.port() != 0).then_some(Self::new(address.ip(), address.port()))
     }
 
-    /// The address of `ip` and `port`.
+    /// The address of `ip` and `port`. An IPv4 address in IPv6's clothes (`::ffff:1.2.3.4`) is the IPv4 address, so that one host has one
+    /// address, in snapshots and outside of them.
     pub const fn new(ip: IpAddr, port: u16) -> Self {
-        Self(SocketAddr::new(ip, port))
+        Self(SocketAddr::new(ip.to_canonical(), port))
     }
 
     /// A key that all workers and proxies compute alike.
@@ -78,6 +79,10 @@ mod tests {
             assert_eq!(address.to_string(), text);
             assert_eq!(Address::from_bytes(&address.to_bytes()), address);
         }
+        assert_eq!(
+            Address::parse("[::ffff:10.0.0.1]:80"),
+            Address::parse("10.0.0.1:80")
+        );
         for text in [
             "localhost:80",
             "1.2.3.4",

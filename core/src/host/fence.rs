@@ -32,9 +32,9 @@ impl Fence {
         };
     }
 
-    /// Whether the ban holds.
+    /// Whether the ban holds. More of it than the longest ban is a clock that was set back, and ends it.
     pub fn is_up(&self, now: Instant) -> bool {
-        now < self.until
+        now < self.until && self.until.since(now) <= BASE.times(1 << DOUBLINGS)
     }
 }
 

@@ -177,16 +177,7 @@ impl Index {
     /// Notes that `host` holds the block `key` of a prompt of `prompt_bytes`, asked for at `seconds`. True when that is news.
     pub fn insert(&mut self, key: u64, host: usize, prompt_bytes: u64, seconds: u64) -> bool {
         let slot = self.find_or_claim(key);
-        let at = u32::try_from(seconds).unwrap_or(u32::MAX);
-        let age = u64::from(at.saturating_sub(self.used.get(slot).copied().unwrap_or(at)));
-        if let Some(popularity) = self.popularity.get_mut(slot) {
-            let kept = fixed::decay(u64::from(*popularity), age, HALF_LIFE_SECONDS);
-            *popularity = u32::try_from(kept)
-                .unwrap_or(u32::MAX)
-                .saturating_add(ONE_REQUEST);
-        }
-        // Zero means "never used", so that an empty slot is always the oldest.
-        set(&mut self.used, slot, at.max(1));
+        self.touch(slot, seconds, ONE_REQUEST);
         if let Some(extent) = self.extent.get_mut(slot) {
             *extent = (*extent).max(u32::try_from(prompt_bytes).unwrap_or(u32::MAX));
         }
@@ -196,11 +187,22 @@ impl Index {
     /// Notes what another worker has learned.
     pub fn insert_learned(&mut self, learned: Learned, seconds: u64) {
         let slot = self.find_or_claim(learned.key);
-        let at = u32::try_from(seconds).unwrap_or(u32::MAX).max(1);
-        if let Some(used) = self.used.get_mut(slot) {
-            *used = (*used).max(at);
-        }
+        self.touch(slot, seconds, 0);
         self.mark(slot, usize::from(learned.host));
+    }
+
+    /// Lets the popularity of `slot` decay to `seconds`, adds `requests` to it, and notes the use.
+    fn touch(&mut self, slot: usize, seconds: u64, requests: u32) {
+        let at = u32::try_from(seconds).unwrap_or(u32::MAX);
+        let age = u64::from(at.saturating_sub(self.used.get(slot).copied().unwrap_or(at)));
+        if let Some(popularity) = self.popularity.get_mut(slot) {
+            let kept = fixed::decay(u64::from(*popularity), age, HALF_LIFE_SECONDS);
+            *popularity = u32::try_from(kept)
+                .unwrap_or(u32::MAX)
+                .saturating_add(requests);
+        }
+        // Zero means "never used", so that an empty slot is always the oldest.
+        set(&mut self.used, slot, at.max(1));
     }
 
     fn mark(&mut self, slot: usize, host: usize) -> bool {

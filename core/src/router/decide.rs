@@ -246,15 +246,15 @@ fn by_score(
         (known, credited)
     };
     let terms_of = |index: usize| {
+        let host = fleet.get(index)?;
         let (known, credited) = expect(index);
-        fleet
-            .get(index)
-            .map(|host| score::score(&context, host, known.saturating_add(credited)))
+        let terms = score::score(&context, host, known.saturating_add(credited));
+        Some((host.key, terms))
     };
     scratch.scores.clear();
     for index in each(&scratch.eligible) {
-        if let (Some(host), Some(terms)) = (fleet.get(index), terms_of(index)) {
-            scratch.scores.push((index, host.key, terms.total));
+        if let Some((key, terms)) = terms_of(index) {
+            scratch.scores.push((index, key, terms.total));
         }
     }
     let ranked = pick::rank(
@@ -264,7 +264,7 @@ fn by_score(
     );
     let mut terms = [Terms::default(); RANKS];
     for (slot, index) in terms.iter_mut().zip(ranked.iter()) {
-        *slot = terms_of(index).unwrap_or_default();
+        *slot = terms_of(index).map(|(_, terms)| terms).unwrap_or_default();
     }
     let (known_tokens, credited_tokens) = ranked.first().map(expect).unwrap_or_default();
     let [best, ..] = terms;

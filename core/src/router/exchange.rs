@@ -14,6 +14,11 @@ use crate::time::{Instant, Micros};
 /// A share older than this is of a worker that is gone.
 const SHARE_LIFE: Micros = Micros::from_millis(1000);
 
+/// Whether a worker that wrote at `stamp` may be there at `now`. A stamp far ahead is of one that died before the clock was set back.
+fn alive(now: Instant, stamp: Instant) -> bool {
+    now.since(stamp) <= SHARE_LIFE && stamp.since(now) <= SHARE_LIFE
+}
+
 /// The last prefix blocks that this worker placed, for the others to read.
 #[derive(Clone, Debug)]
 pub(super) struct Ring {
@@ -72,6 +77,17 @@ pub(super) struct Peer {
     parts: Vec<(u16, Load, Sums)>,
 }
 
+/// Another host takes the place `host`: what was placed there, or said of it, is not true of the new one.
+pub(super) fn forget(ring: &mut Ring, peers: &mut [Peer], host: usize) {
+    let places = ring.blocks.iter_mut().map(|learned| &mut learned.host);
+    let parts = peers.iter_mut().flat_map(|peer| &mut peer.parts);
+    for place in places.chain(parts.map(|(place, ..)| place)) {
+        if usize::from(*place) == host {
+            *place = super::NOWHERE;
+        }
+    }
+}
+
 impl Router {
     /// Takes over what the collector has published. Returns the epoch.
     ///
@@ -97,7 +113,11 @@ impl Router {
             state: record.state,
             polled: record.polled,
         });
-        self.fleet.sync(listed, |reused| index.forget(reused));
+        let (ring, peers) = (&mut self.ring, &mut self.peers);
+        self.fleet.sync(listed, |reused| {
+            index.forget(reused);
+            forget(ring, peers, reused);
+        });
         self.snapshot = Some(Applied {
             epoch,
             writer,
@@ -128,6 +148,15 @@ impl Router {
         self.fleet
             .settle_poll(|host| loads.get(host).copied().unwrap_or_default());
         self.relearn = true;
+        // A host that joins has no speed yet, and a request before the next tick would take it for free.
+        if self
+            .fleet
+            .hosts()
+            .iter()
+            .any(|host| host.speed.per_token == 0)
+        {
+            self.fleet.relearn(&self.config.priors);
+        }
         Ok(epoch)
     }
 
@@ -169,7 +198,7 @@ impl Router {
         let Some(share) = Share::new_checked(bytes) else {
             return;
         };
-        if share.owner() == self.seed || now.since(share.stamp()) > SHARE_LIFE {
+        if share.owner() == self.seed || !alive(now, share.stamp()) {
             return;
         }
         let place = match self.peers.iter().position(|peer| peer.slot == slot) {
@@ -234,8 +263,7 @@ impl Router {
     /// Sums up what the other workers said last.
     pub(super) fn sum_peers(&mut self, now: Instant) {
         let before = self.peers.len();
-        self.peers
-            .retain(|peer| now.since(peer.stamp) <= SHARE_LIFE);
+        self.peers.retain(|peer| alive(now, peer.stamp));
         if !core::mem::take(&mut self.peers_changed) && self.peers.len() == before {
             return;
         }

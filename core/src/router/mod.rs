@@ -115,7 +115,7 @@ impl Router {
     /// Takes over a new configuration. What is in flight and what has been learned stays; table sizes are fixed at the start of a worker.
     pub fn configure(&mut self, mut config: Config) {
         if !config.hosts.is_empty() {
-            let index = &mut self.index;
+            let (index, ring, peers) = (&mut self.index, &mut self.ring, &mut self.peers);
             let listed = config.hosts.iter().map(|host| Listed {
                 address: host.address,
                 weight: host.weight,
@@ -123,7 +123,10 @@ impl Router {
                 state: State::Ready,
                 polled: None,
             });
-            self.fleet.sync(listed, |reused| index.forget(reused));
+            self.fleet.sync(listed, |reused| {
+                index.forget(reused);
+                exchange::forget(ring, peers, reused);
+            });
         }
         if self.config.limits != config.limits
             && !self.scratch.loads.is_empty()
@@ -257,6 +260,8 @@ impl Router {
                 end_prefill(host, flight);
             }
         }
+        // A clock that is set back must not stop the sweeps until it has caught up.
+        self.swept = self.swept.min(now);
         if now.since(self.swept) >= SWEEP_EVERY {
             self.swept = now;
             self.index.sweep();

@@ -70,19 +70,13 @@ pub struct Context<'a> {
     pub now: Instant,
 }
 
-/// The engine's counters, where they may be believed.
-fn polled(context: &Context<'_>, host: &Host) -> Option<Polled> {
-    host.polled
-        .filter(|polled| context.polled && context.now.since(polled.at) <= context.stale_after)
-}
-
 /// Uncached tokens queued on `host`.
-fn queued(context: &Context<'_>, host: &Host) -> u64 {
+fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
     let ours = host
         .own
         .queued_tokens
         .saturating_add(host.peers.queued_tokens);
-    let Some(polled) = polled(context, host) else {
+    let Some(polled) = polled else {
         return ours;
     };
     let others = u64::from(polled.waiting.saturating_sub(host.at_poll.prefilling));
@@ -95,39 +89,48 @@ fn queued(context: &Context<'_>, host: &Host) -> u64 {
     queued
 }
 
-/// KV-cache utilisation (Q16) of `host` with this request admitted.
-fn kv_utilisation(context: &Context<'_>, host: &Host) -> u64 {
-    let Some(polled) = polled(context, host) else {
+/// KV-cache utilisation (Q16) of `host` above the limit, with this request admitted.
+fn kv_excess(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
+    let Some(polled) = polled else {
         return 0;
     };
-    let mut used = u64::from(polled.kv_used_q16);
-    if polled.kv_capacity_tokens > 0 {
-        let ours = host.own.kv_tokens.saturating_add(host.peers.kv_tokens);
-        let sent_since = ours.saturating_sub(host.at_poll.kv_tokens);
-        let this = context
-            .estimate
-            .prompt_tokens
-            .saturating_add(context.estimate.output_tokens / 2);
-        used = used.saturating_add(fixed::ratio(
-            sent_since.saturating_add(this),
-            polled.kv_capacity_tokens,
-        ));
+    let (used, limit) = (u64::from(polled.kv_used_q16), context.weights.kv_limit);
+    let capacity = polled.kv_capacity_tokens;
+    if capacity == 0 {
+        return used.saturating_sub(limit);
     }
-    used
+    let ours = host.own.kv_tokens.saturating_add(host.peers.kv_tokens);
+    let sent_since = ours.saturating_sub(host.at_poll.kv_tokens);
+    let this = context
+        .estimate
+        .prompt_tokens
+        .saturating_add(context.estimate.output_tokens / 2);
+    let added = sent_since.saturating_add(this);
+    // Nearly always there is room, and comparing products spares the division of the ratio.
+    if used <= limit && fixed::mul(added, ONE) <= fixed::mul(limit - used, capacity) {
+        return 0;
+    }
+    used.saturating_add(fixed::ratio(added, capacity))
+        .saturating_sub(limit)
 }
 
 /// Scores `host` for a request of which `cached` tokens are expected in its cache.
 pub fn score(context: &Context<'_>, host: &Host, cached: u64) -> Terms {
     let weights = context.weights;
+    // The engine's counters, where they may be believed.
+    let polled = host
+        .polled
+        .as_ref()
+        .filter(|polled| context.polled && context.now.since(polled.at) <= context.stale_after);
     let uncached_tokens = context
         .estimate
         .prompt_tokens
         .saturating_sub(cached)
         .max(LEAST_TOKENS);
-    let queued_tokens = queued(context, host);
+    let queued_tokens = queued(context, host, polled);
     let requests = host
         .ours()
-        .saturating_add(polled(context, host).map_or(0, |_| host.others()));
+        .saturating_add(polled.map_or(0, |_| host.others()));
     let n = u64::from(requests);
     let per_token = host.speed.per_token;
     // Token counts are far below 2^40 and `a` below 2^32, so these products seldom leave 64 bits; they saturate if they do.
@@ -136,7 +139,7 @@ pub fn score(context: &Context<'_>, host: &Host, cached: u64) -> Terms {
     let wait = fixed::mul_q16(queue, ONE.saturating_add(fixed::mul(weights.crowding, n)));
     let prefill = fixed::mul_q16(own, weights.prefill);
     let stall = fixed::mul_q16(own, fixed::mul(weights.stall, n));
-    let over = kv_utilisation(context, host).saturating_sub(weights.kv_limit);
+    let over = kv_excess(context, host, polled);
     let kv = if over == 0 {
         0
     } else {
