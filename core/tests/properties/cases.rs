@@ -1,0 +1,175 @@
+//! Single cases that random sequences meet too seldom: clocks that are set back, places with a new owner, hosts that have just joined.
+
+use plimsoll_core::config::Config;
+use plimsoll_core::fleet::Listed;
+use plimsoll_core::host::{Host, Load, State};
+use plimsoll_core::observe::Seen;
+use plimsoll_core::request::Block;
+use plimsoll_core::rng::{Rng, mix};
+use plimsoll_core::router::{Decision, Outcome, Router, Step, Verdict};
+use plimsoll_core::time::{Instant, Micros};
+
+use crate::generate::{self, Prompt, address, earlier, start};
+
+/// A router that knows the first `hosts` hosts, all ready.
+fn router(hosts: u32, capacity: usize, seed: u64) -> Router {
+    let mut config = Config::default();
+    config.limits.hosts = capacity;
+    let mut router = Router::new(config, seed);
+    apply(&mut router, start(), 1, 0..hosts);
+    router
+}
+
+fn apply(router: &mut Router, now: Instant, epoch: u64, hosts: std::ops::Range<u32>) {
+    let list: Vec<_> = hosts
+        .map(|n| Listed {
+            address: address(n),
+            weight: 1,
+            models: [0; 4],
+            state: State::Ready,
+            polled: None,
+        })
+        .collect();
+    let bytes = generate::snapshot(epoch, now, 1, &list);
+    router.apply_snapshot(now, &bytes).unwrap();
+}
+
+fn prompt_of(blocks: u32, seed: u64) -> Prompt {
+    let mut prompt = generate::prompt(&mut Rng::new(seed));
+    prompt.blocks = (1..=blocks)
+        .map(|i| Block {
+            hash: mix(seed * 1000 + u64::from(i)),
+            end: i * 1000,
+        })
+        .collect();
+    prompt.request.prompt_bytes = u64::from(blocks) * 1000;
+    prompt.request.blocks_complete = true;
+    (prompt.request.model, prompt.request.salt) = (0, 0);
+    prompt
+}
+
+fn forward(router: &mut Router, now: Instant, prompt: &Prompt) -> Decision {
+    match router.on_request(now, &prompt.request()) {
+        Verdict::Forward(decision) => decision,
+        other => panic!("hosts are ready: {other:?}"),
+    }
+}
+
+/// A first token after 30 ms, and the end: the router learns a speed.
+fn answer(router: &mut Router, sent: Instant, decision: &Decision) {
+    let token = Seen {
+        tokens: 1,
+        ..Seen::default()
+    };
+    let then = sent + Micros::from_millis(30);
+    router.on_chunk(then, decision.ticket, token);
+    router.on_done(then, decision.ticket, Outcome::default());
+}
+
+#[test]
+fn the_word_of_a_dead_worker_is_forgotten_whatever_its_clock_said() {
+    // Stamps in milliseconds from now: a clock behind, at one, and ahead (it was set back after the worker's death).
+    for (stamp, believed) in [
+        (-1500, false),
+        (-500, true),
+        (0, true),
+        (500, true),
+        (3_600_000, false),
+    ] {
+        let mut router = router(2, 8, 1);
+        let part = generate::busy(address(0));
+        let micros = start()
+            .as_micros()
+            .checked_add_signed(stamp * 1000)
+            .unwrap();
+        let bytes = generate::share(5, Instant::from_micros(micros), 0, &[part], &[]);
+        let peers = |router: &Router| router.hosts().next().unwrap().1.peers;
+        router.apply_share(start(), 0, &bytes);
+        router.on_tick(start());
+        assert_eq!(peers(&router) == part.load, believed, "{stamp}");
+        for millis in [1000, 1600, 5000] {
+            let now = start() + Micros::from_millis(millis);
+            router.apply_share(now, 0, &bytes);
+            router.on_tick(now);
+        }
+        assert_eq!(peers(&router), Load::default(), "{stamp}");
+    }
+}
+
+#[test]
+fn a_host_that_joins_is_not_free_before_the_next_tick() {
+    let mut router = router(2, 8, 1);
+    router.on_tick(start());
+    for n in 0..20 {
+        // A lesson, so that the score decides and not the hash.
+        let now = start() + Micros::from_millis(n * 100);
+        let prompt = prompt_of(4, n);
+        let decision = forward(&mut router, now, &prompt);
+        answer(&mut router, now, &decision);
+    }
+    let now = start() + Micros::from_millis(3000);
+    apply(&mut router, now, 2, 0..3);
+    for (_, host) in router.hosts() {
+        assert!(host.speed.per_token > 0, "{}", host.address);
+    }
+}
+
+#[test]
+fn the_owner_of_a_place_does_not_inherit_what_was_said_of_the_last_one() {
+    let now = start();
+    let (mut a, mut b) = (router(1, 1, 1), router(1, 8, 2));
+    let prompt = prompt_of(20, 5);
+    let decision = forward(&mut a, now, &prompt);
+    a.on_done(now, decision.ticket, Outcome::default());
+    let part = generate::busy(address(0));
+    a.apply_share(now, 1, &generate::share(9, now, 0, &[part], &[]));
+    // Host 1 takes the only place that host 0 had.
+    apply(&mut a, now, 2, 1..2);
+    apply(&mut b, now, 2, 1..2);
+    let decision = forward(&mut a, now, &prompt_of(1, 6));
+    a.on_tick(now);
+    assert_eq!(a.hosts().next().unwrap().1.peers, Load::default());
+    answer(&mut a, now, &decision);
+    let mut share = Vec::new();
+    let now = now + Micros::from_millis(40);
+    a.write_share(now, &mut share);
+    b.apply_share(now, 0, &share);
+    b.on_tick(now);
+    let decision = forward(&mut b, now, &prompt);
+    assert_eq!(decision.step, Step::Local);
+    assert_eq!(
+        decision.cached_tokens, 0,
+        "host 1 has never seen this prompt"
+    );
+}
+
+#[test]
+fn a_clock_that_is_set_back_neither_bans_for_long_nor_stops_forgetting() {
+    let hour = 3_600_000_000;
+    let mut router = router(2, 8, 1);
+    let failed = Outcome {
+        failed: true,
+        ..Outcome::default()
+    };
+    let decision = forward(&mut router, start(), &prompt_of(1, 1));
+    router.on_done(start(), decision.ticket, failed);
+    let banned = |router: &Router, now| {
+        let up = |(_, host): (usize, &Host)| host.fence.is_up(now);
+        router.hosts().filter(|host| up(*host)).count()
+    };
+    assert_eq!(banned(&router, start()), 1);
+    let back = earlier(start(), hour);
+    assert_eq!(banned(&router, back + Micros::from_millis(1000)), 0);
+
+    router.on_tick(start());
+    router.on_tick(back);
+    // Speeds fade again within seconds.
+    let prompt = prompt_of(1, 2);
+    let decision = forward(&mut router, back, &prompt);
+    answer(&mut router, back, &decision);
+    let samples =
+        |router: &Router| -> u64 { router.hosts().map(|(_, host)| host.speed.own.samples).sum() };
+    let before = samples(&router);
+    router.on_tick(back + Micros::from_millis(5000));
+    assert!(samples(&router) < before);
+}

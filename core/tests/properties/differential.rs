@@ -1,0 +1,269 @@
+//! The router against the reference scheduler, through long random sequences of calls.
+
+use std::collections::BTreeMap;
+
+use plimsoll_core::config::Config;
+use plimsoll_core::config::ConfiguredHost;
+use plimsoll_core::fixed::ONE;
+use plimsoll_core::host::State;
+use plimsoll_core::prefix::block_key;
+use plimsoll_core::rng::Rng;
+use plimsoll_core::router::{Router, Step, Ticket, Verdict};
+use plimsoll_core::share::SharedBlock;
+use plimsoll_core::time::{Instant, Micros};
+
+use crate::generate::{self, earlier, one_in};
+use crate::reference::{Answer, Plan, Reference, Said};
+
+const OWN_SEED: u64 = 77;
+
+struct World {
+    rng: Rng,
+    now: Instant,
+    hosts: u32,
+    epoch: u64,
+    router: Router,
+    reference: Reference,
+    open: Vec<(Ticket, u64)>,
+    next_id: u64,
+    /// Running number of every other worker's next block.
+    numbers: BTreeMap<usize, u64>,
+    /// Decisions by ladder step, and those that named no host.
+    decided: BTreeMap<&'static str, u32>,
+    cached: u32,
+    homed: u32,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let hosts = 1 + rng.below(12);
+        let config = config(&mut rng, hosts);
+        Self {
+            now: generate::start(),
+            hosts,
+            epoch: 0,
+            router: Router::new(config.clone(), OWN_SEED),
+            reference: Reference::new(config, OWN_SEED),
+            open: Vec::new(),
+            next_id: 0,
+            numbers: BTreeMap::new(),
+            decided: BTreeMap::new(),
+            cached: 0,
+            homed: 0,
+            rng,
+        }
+    }
+
+    fn step(&mut self) {
+        self.now = self.now
+            + Micros::new(u64::from(match self.rng.below(30) {
+                0 => self.rng.below(90_000_000),
+                1..3 => self.rng.below(3_000_000),
+                _ => self.rng.below(40_000),
+            }));
+        match self.rng.below(20) {
+            0..8 => self.request(),
+            8..11 => self.chunk(),
+            11..13 => self.done(),
+            13 => self.served(),
+            14 | 15 => {
+                self.router.on_tick(self.now);
+                self.reference.on_tick(self.now);
+            }
+            16 | 17 => self.snapshot(),
+            18 => self.share(),
+            _ if one_in(&mut self.rng, 4) => {
+                let config = config(&mut self.rng, self.hosts);
+                self.router.configure(config.clone());
+                self.reference.configure(config);
+            }
+            _ => self.share(),
+        }
+    }
+
+    fn request(&mut self) {
+        let prompt = generate::prompt(&mut self.rng);
+        let request = prompt.request();
+        let id = self.next_id;
+        self.next_id += 1;
+        let expected = self.reference.on_request(self.now, id, &request);
+        let verdict = self.router.on_request(self.now, &request);
+        let found = match &verdict {
+            Verdict::Pass(_) => Answer::Pass,
+            Verdict::Reject(plimsoll_core::router::Reason::NoHostForModel(why)) => {
+                Answer::Reject(*why)
+            }
+            Verdict::Reject(other) => panic!("{other:?}"),
+            Verdict::Forward(decision) => Answer::Forward(Plan {
+                ranked: decision
+                    .ranked
+                    .iter()
+                    .map(|index| self.router.address(index).unwrap())
+                    .collect(),
+                terms: decision.terms[..decision.ranked.len()].to_vec(),
+                step: decision.step,
+                eligible: usize::from(decision.eligible),
+                ruled_out: decision.ruled_out,
+                prompt_tokens: decision.prompt_tokens,
+                cached_tokens: decision.cached_tokens,
+                output_tokens: decision.output_tokens,
+                snapshot_age: decision.snapshot_age,
+            }),
+        };
+        assert_eq!(found, expected, "{request:?}");
+        let kind = match verdict {
+            Verdict::Forward(decision) => {
+                self.open.push((decision.ticket, id));
+                self.cached += u32::from(decision.cached_tokens > 0);
+                let least = decision.terms[0].uncached_tokens;
+                self.homed += u32::from(
+                    decision.step != Step::Hash
+                        && least < decision.prompt_tokens - decision.cached_tokens,
+                );
+                decision.step.name()
+            }
+            Verdict::Pass(_) => "pass",
+            Verdict::Reject(_) => "reject",
+        };
+        *self.decided.entry(kind).or_default() += 1;
+    }
+
+    fn any_open(&mut self) -> Option<(Ticket, u64)> {
+        let at = self.rng.below(self.open.len() as u32) as usize;
+        self.open.get(at).copied()
+    }
+
+    fn chunk(&mut self) {
+        if let Some((ticket, id)) = self.any_open() {
+            let seen = generate::seen(&mut self.rng);
+            self.router.on_chunk(self.now, ticket, seen);
+            self.reference.on_chunk(self.now, id, seen);
+        }
+    }
+
+    fn done(&mut self) {
+        if let Some((ticket, id)) = self.any_open() {
+            let outcome = generate::outcome(&mut self.rng);
+            self.router.on_done(self.now, ticket, outcome);
+            self.reference.on_done(self.now, id, outcome);
+            self.open.retain(|open| open.1 != id);
+        }
+    }
+
+    fn served(&mut self) {
+        if let Some((ticket, id)) = self.any_open() {
+            // One more than there are: sometimes a host that nobody told of.
+            let served = generate::address(self.rng.below(self.hosts + 1));
+            self.router.on_served(self.now, ticket, served);
+            self.reference.on_served(self.now, id, served);
+        }
+    }
+
+    fn snapshot(&mut self) {
+        let list = generate::list(&mut self.rng, self.now, self.hosts);
+        self.epoch += u64::from(self.rng.below(3));
+        let writer = 1 + u64::from(self.rng.below(8) / 7);
+        let stamp = if one_in(&mut self.rng, 10) {
+            self.now + Micros::from_millis(700)
+        } else {
+            earlier(self.now, self.rng.below(1_500_000))
+        };
+        let bytes = generate::snapshot(self.epoch, stamp, writer, &list);
+        assert_eq!(self.router.apply_snapshot(self.now, &bytes), Ok(self.epoch));
+        self.reference
+            .apply_snapshot(self.now, self.epoch, writer, stamp, &list);
+    }
+
+    fn share(&mut self) {
+        let slot = self.rng.below(3) as usize;
+        // Sometimes the slot has a new owner, and sometimes it is our own.
+        let owner = [10, 10, 10, 11, OWN_SEED][self.rng.below(5) as usize];
+        let mut parts = Vec::new();
+        for host in 0..=self.hosts {
+            if one_in(&mut self.rng, 2) {
+                parts.push(generate::part(&mut self.rng, generate::address(host)));
+            }
+        }
+        let prompt = generate::prompt(&mut self.rng);
+        let request = prompt.request();
+        let blocks: Vec<SharedBlock> = request
+            .blocks
+            .iter()
+            .map(|block| SharedBlock {
+                key: block_key(block.hash, request.model, request.salt),
+                part: self.rng.below(parts.len() as u32 + 1),
+            })
+            .collect();
+        let number = self.numbers.entry(slot).or_default();
+        *number += u64::from(self.rng.below(6)) + blocks.len() as u64;
+        let said = Said {
+            owner,
+            stamp: match self.rng.below(8) {
+                0 => earlier(self.now, 1_400_000),
+                1 => self.now + Micros::from_millis(1400),
+                _ => earlier(self.now, self.rng.below(100_000)),
+            },
+            next: *number,
+            parts,
+            blocks,
+        };
+        let bytes = generate::share(said.owner, said.stamp, said.next, &said.parts, &said.blocks);
+        // Readers may see a value twice.
+        for _ in 0..=self.rng.below(2) {
+            self.router.apply_share(self.now, slot, &bytes);
+            self.reference.apply_share(self.now, slot, &said);
+        }
+    }
+}
+
+fn config(rng: &mut Rng, hosts: u32) -> Config {
+    let mut config = Config::default();
+    config.limits.hosts = 64;
+    config.limits.inflight = 256;
+    config.limits.prefix_blocks = 4096;
+    config.tie_band = u64::from(rng.below(3) * rng.below(4000));
+    config.stale_after = Micros::from_millis(u64::from(1000 + rng.below(3000)));
+    config.priors.prefill_ns_per_token = u64::from(1000 + rng.below(90_000));
+    config.priors.output_tokens = u64::from(1 + rng.below(500));
+    config.weights.prefill = u64::from(rng.below(5)) * ONE;
+    config.weights.stall = u64::from(rng.below(1 << 17));
+    config.weights.crowding = u64::from(rng.below(1 << 16));
+    config.weights.kv_pressure = u64::from(rng.below(8)) * ONE;
+    if !one_in(rng, 3) {
+        let mut list = generate::list(rng, generate::start(), hosts);
+        list.retain(|listed| listed.state == State::Ready);
+        config.hosts = list
+            .iter()
+            .map(|listed| ConfiguredHost {
+                address: listed.address,
+                weight: listed.weight,
+                models: listed.models.to_vec(),
+            })
+            .collect();
+    }
+    config
+}
+
+#[test]
+fn every_decision_is_the_references() {
+    let mut decided: BTreeMap<&str, u32> = BTreeMap::new();
+    let (mut cached, mut homed) = (0, 0);
+    for seed in 0..1200 {
+        let mut world = World::new(seed);
+        for _ in 0..80 {
+            world.step();
+        }
+        assert_eq!(world.router.overflows()[2], 0, "the table is large enough");
+        for (kind, count) in world.decided {
+            *decided.entry(kind).or_default() += count;
+        }
+        cached += world.cached;
+        homed += world.homed;
+    }
+    // The sequences reach every rung, and both kinds of cached prefix.
+    for kind in ["full", "local", "hash", "pass", "reject"] {
+        assert!(decided[kind] > 200, "{decided:?}");
+    }
+    assert!(cached > 2000 && homed > 2000, "{cached} {homed}");
+}

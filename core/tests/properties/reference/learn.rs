@@ -1,0 +1,172 @@
+//! What is learned of requests' sizes and hosts' speeds.
+
+use std::collections::BTreeMap;
+
+use plimsoll_core::config::Priors;
+use plimsoll_core::learn::Sums;
+use plimsoll_core::request::Request;
+use plimsoll_core::rng::mix;
+
+use super::arithmetic::{ONE, over, ratio, times, towards};
+use super::{Flight, Host, Reference};
+
+/// One sample in the units of [`Sums::samples`].
+const SAMPLE: u64 = 256;
+
+/// Bytes of a token by model, and length and its error by class, in 1/256 token.
+#[derive(Debug)]
+pub(super) struct Costs {
+    priors: Priors,
+    bytes_per_token: BTreeMap<u64, u64>,
+    output: BTreeMap<u64, (u64, u64)>,
+}
+
+impl Costs {
+    pub(super) fn new(priors: &Priors) -> Self {
+        Self {
+            priors: priors.clone(),
+            bytes_per_token: BTreeMap::new(),
+            output: BTreeMap::new(),
+        }
+    }
+
+    /// Model and class as the fixed tables tell them apart: 16 and 128 places.
+    pub(super) fn class(request: &Request<'_>) -> (u64, u64) {
+        let class = mix(request.model ^ request.tenant.rotate_left(29) ^ request.kind as u64);
+        (mix(request.model) % 16, class % 128)
+    }
+
+    pub(super) fn tokens(&self, class: (u64, u64), bytes: u64) -> u64 {
+        let learned = self.bytes_per_token.get(&class.0).copied();
+        over(bytes, ONE, learned.unwrap_or(self.priors.bytes_per_token))
+    }
+
+    fn output(&self, class: (u64, u64)) -> (u64, u64) {
+        let prior = self.priors.output_tokens * 256;
+        let learned = self.output.get(&class.1).copied();
+        learned.unwrap_or((prior, prior / 2))
+    }
+
+    pub(super) fn output_tokens(&self, class: (u64, u64), limit: Option<u32>) -> u64 {
+        let mean = self.output(class).0 / 256;
+        limit.map_or(mean, |limit| mean.min(u64::from(limit)))
+    }
+
+    pub(super) fn on_usage(
+        &mut self,
+        class: (u64, u64),
+        bytes: u64,
+        prompt_tokens: u64,
+        completion_tokens: u64,
+    ) {
+        if prompt_tokens >= 32 {
+            let seen = ratio(bytes, prompt_tokens).clamp(ONE / 2, 64 * ONE);
+            let prior = self.priors.bytes_per_token;
+            let mean = self.bytes_per_token.entry(class.0).or_insert(prior);
+            *mean = towards(*mean, seen, 4);
+        }
+        let (mean, error) = self.output(class);
+        let seen = completion_tokens * 256;
+        let entry = (
+            towards(mean, seen, 5),
+            towards(error, mean.abs_diff(seen), 5),
+        );
+        self.output.insert(class.1, entry);
+    }
+}
+
+pub(super) fn fade(sums: &mut Sums) {
+    for value in [&mut sums.ttft, &mut sums.tokens, &mut sums.samples] {
+        // A sixteenth of the half-life.
+        *value = times(*value, 62_757);
+    }
+}
+
+fn seen(host: &Host) -> Sums {
+    let mut sums = host.own_sums;
+    sums.add(&host.peer_sums);
+    sums
+}
+
+/// Microseconds a token (Q16), with `optimism` mean samples of tokens that took no time.
+fn rate(sums: &Sums, optimism: u64) -> u64 {
+    let mean = over(sums.tokens, SAMPLE, sums.samples);
+    ratio(sums.ttft, sums.tokens + mean * optimism)
+}
+
+impl Reference {
+    /// A first token after `lesson` microseconds, `uncached` tokens having been prefilled for it.
+    pub(super) fn learn(&mut self, flight: &Flight, lesson: Option<u64>, uncached: u64) {
+        let (Some(ttft), Some(address)) = (lesson, flight.host) else {
+            return;
+        };
+        let host = self.hosts.get_mut(&address).unwrap();
+        let ahead = flight.queued + uncached.max(16);
+        let expected = times(ahead, host.per_token);
+        let error = ratio(expected.abs_diff(ttft), expected).min(4 * ONE);
+        let sums = &mut host.own_sums;
+        for (sum, sample) in [
+            (&mut sums.ttft, ttft),
+            (&mut sums.tokens, ahead),
+            (&mut sums.samples, SAMPLE),
+        ] {
+            // 0.98 of what was.
+            *sum = times(*sum, 64_225) + sample;
+        }
+        self.variance = towards(self.variance, times(error, error), 6);
+        self.samples += 1;
+    }
+
+    /// Speeds by empirical Bayes: a host's own rate, drawn to the fleet's as far as its samples are few and hosts are alike.
+    pub(super) fn relearn(&mut self) {
+        let mut total = Sums::default();
+        for host in self.hosts.values() {
+            let mut seen = seen(host);
+            seen.tokens /= host.weight;
+            total.add(&seen);
+        }
+        let fleet = if total.samples < SAMPLE {
+            over(self.config.priors.prefill_ns_per_token, ONE, 1000)
+        } else {
+            rate(&total, 0).max(1)
+        };
+        let experienced: Vec<(Sums, u64)> = self
+            .hosts
+            .values()
+            .map(|host| (seen(host), host.weight))
+            .filter(|(seen, _)| seen.samples >= 2 * SAMPLE)
+            .collect();
+        let between: u64 = experienced
+            .iter()
+            .map(|(seen, weight)| {
+                let off = ratio(rate(seen, 0) * weight, fleet)
+                    .min(4 * ONE)
+                    .abs_diff(ONE);
+                times(off, off)
+            })
+            .sum();
+        let within: u64 = experienced
+            .iter()
+            .map(|(seen, _)| over(self.variance, SAMPLE, seen.samples))
+            .sum();
+        let spread = match experienced.len() as u64 {
+            0 | 1 => 0,
+            n => between.saturating_sub(within) / n,
+        };
+        for host in self.hosts.values_mut() {
+            let seen = seen(host);
+            let prior = (fleet / host.weight).max(1);
+            host.per_token = if seen.samples == 0 {
+                prior
+            } else {
+                let own = rate(&seen, 2).max(1);
+                let noise = over(self.variance, SAMPLE, seen.samples);
+                let trust = ratio(spread, spread + noise).min(ONE);
+                (times(own, trust) + times(prior, ONE - trust)).max(1)
+            };
+            // 4 octaves below the fleet's speed is 0; the root of two (92,682 in Q16) rounds in the logarithm.
+            let relative = over(fleet * 16, 92_682, host.per_token) >> 16;
+            host.octave = relative.max(1).ilog2().min(8);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The reference scheduler: what the router decides, said as plainly as it can be.
+//!
+//! Nothing here is fast, fixed in size or kept up to date: loads are summed up from the requests in flight, holders are sets, ranking is
+//! a sort. Arithmetic is wide and does not saturate, so a sequence that leaves the range of 64 bits fails loudly. Hosts are known by
+//! address, never by index.
+
+pub(crate) mod arithmetic;
+mod decide;
+mod exchange;
+mod homes;
+mod learn;
+mod prefix;
+
+use std::collections::BTreeMap;
+
+use plimsoll_core::config::Config;
+use plimsoll_core::fleet::Listed;
+use plimsoll_core::host::{Address, Load, Polled, State};
+use plimsoll_core::learn::Sums;
+use plimsoll_core::observe::Seen;
+use plimsoll_core::router::Outcome;
+use plimsoll_core::time::{Instant, Micros};
+
+use arithmetic::{ONE, towards};
+pub(crate) use decide::{Answer, Plan};
+use homes::Homes;
+use learn::Costs;
+use prefix::Blocks;
+
+/// A share or a worker's last word is believed this long.
+const SHARE_LIFE: u64 = 1_000_000;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    key: u64,
+    weight: u64,
+    models: Vec<u64>,
+    state: State,
+    polled: Option<Polled>,
+    /// Ours and the other workers', as the last poll held them.
+    at_poll: Load,
+    peers: Load,
+    own_sums: Sums,
+    peer_sums: Sums,
+    per_token: u64,
+    octave: u32,
+    e2e: u64,
+    failures: u32,
+    banned_until: Instant,
+    gap: (Micros, Instant),
+    turnover: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Flight {
+    host: Option<Address>,
+    stream: bool,
+    prefilling: bool,
+    sent: Instant,
+    last_token: Instant,
+    tokens: u32,
+    prompt_bytes: u64,
+    prompt_tokens: u64,
+    known: u64,
+    credited: u64,
+    uncached: u64,
+    queued: u64,
+    lesson: Option<u64>,
+    teaches: bool,
+    kv_tokens: u64,
+    class: (u64, u64),
+}
+
+/// What another worker said last.
+#[derive(Clone, Debug)]
+struct Peer {
+    owner: u64,
+    stamp: Instant,
+    next: u64,
+    parts: Vec<(Option<Address>, Load, Sums)>,
+}
+
+/// A share as its writer meant it.
+#[derive(Clone, Debug)]
+pub(crate) struct Said {
+    pub(crate) owner: u64,
+    pub(crate) stamp: Instant,
+    pub(crate) next: u64,
+    pub(crate) parts: Vec<plimsoll_core::share::Part>,
+    pub(crate) blocks: Vec<plimsoll_core::share::SharedBlock>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Applied {
+    epoch: u64,
+    writer: u64,
+    stamp: Instant,
+    polled: bool,
+}
+
+pub(crate) struct Reference {
+    config: Config,
+    seed: u64,
+    hosts: BTreeMap<Address, Host>,
+    flights: BTreeMap<u64, Flight>,
+    peers: BTreeMap<usize, Peer>,
+    blocks: Blocks,
+    homes: Homes,
+    costs: Costs,
+    snapshot: Option<Applied>,
+    mean_uncached: u64,
+    foreign: Option<u64>,
+    variance: u64,
+    samples: u64,
+    faded: Instant,
+    swept: Instant,
+}
+
+impl Reference {
+    pub(crate) fn new(config: Config, seed: u64) -> Self {
+        let mut reference = Self {
+            seed,
+            hosts: BTreeMap::new(),
+            flights: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            blocks: Blocks::default(),
+            homes: Homes::default(),
+            costs: Costs::new(&config.priors),
+            snapshot: None,
+            mean_uncached: 0,
+            foreign: None,
+            variance: ONE,
+            samples: 0,
+            faded: Instant::ZERO,
+            swept: Instant::ZERO,
+            config: Config::default(),
+        };
+        reference.configure(config);
+        reference
+    }
+
+    pub(crate) fn configure(&mut self, config: Config) {
+        if !config.hosts.is_empty() {
+            let list: Vec<Listed> = config
+                .hosts
+                .iter()
+                .map(|host| Listed {
+                    address: host.address,
+                    weight: host.weight,
+                    models: plimsoll_core::host::first_models(&host.models),
+                    state: State::Ready,
+                    polled: None,
+                })
+                .collect();
+            self.list(&list);
+        }
+        self.config = config;
+        self.relearn();
+    }
+
+    /// Returns whether there are hosts that were not known before.
+    fn list(&mut self, list: &[Listed]) -> bool {
+        for host in self.hosts.values_mut() {
+            host.state = State::Gone;
+        }
+        let before = self.hosts.len();
+        for listed in list {
+            let host = self.hosts.entry(listed.address).or_insert_with(|| Host {
+                key: listed.address.key(),
+                weight: 1,
+                models: Vec::new(),
+                state: State::Ready,
+                polled: None,
+                at_poll: Load::default(),
+                peers: Load::default(),
+                own_sums: Sums::default(),
+                peer_sums: Sums::default(),
+                per_token: 0,
+                octave: 0,
+                e2e: 0,
+                failures: 0,
+                banned_until: Instant::ZERO,
+                gap: (Micros::ZERO, Instant::ZERO),
+                turnover: 0,
+            });
+            host.weight = u64::from(listed.weight.max(1));
+            host.models = listed.models.to_vec();
+            host.state = listed.state;
+            host.polled = listed.polled.or(host.polled);
+        }
+        self.hosts.len() > before
+    }
+
+    /// Our load on a host: the sum of what is in flight there.
+    fn own(&self, address: Address) -> Load {
+        let mut load = Load::default();
+        for flight in self.flights.values().filter(|f| f.host == Some(address)) {
+            load.requests += 1;
+            load.kv_tokens += flight.kv_tokens;
+            if flight.prefilling {
+                load.prefilling += 1;
+                load.queued_tokens += flight.uncached;
+            }
+        }
+        load
+    }
+
+    /// Requests of other proxies there.
+    fn others(&self, address: Address) -> u64 {
+        let host = &self.hosts[&address];
+        host.polled.map_or(0, |polled| {
+            let there = u64::from(polled.running) + u64::from(polled.waiting);
+            there.saturating_sub(u64::from(host.at_poll.requests))
+        })
+    }
+
+    pub(crate) fn on_served(&mut self, now: Instant, id: u64, served: Address) {
+        let known = self.hosts.contains_key(&served).then_some(served);
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        if flight.host == known {
+            return;
+        }
+        let failed = flight.host;
+        flight.host = known;
+        flight.teaches = false;
+        flight.known = 0;
+        flight.credited = 0;
+        if let Some(address) = failed {
+            self.ban(now, address);
+        }
+    }
+
+    fn ban(&mut self, now: Instant, address: Address) {
+        let host = self.hosts.get_mut(&address).unwrap();
+        if now >= host.banned_until {
+            host.banned_until = now + Micros::from_millis(250 << host.failures.min(7));
+            host.failures += 1;
+        }
+    }
+
+    pub(crate) fn on_chunk(&mut self, now: Instant, id: u64, seen: Seen) {
+        let Some(flight) = self.flights.get_mut(&id) else {
+            return;
+        };
+        if seen.tokens > 0 {
+            let gap = now.since(flight.last_token);
+            let first = flight.tokens == 0;
+            flight.tokens += seen.tokens;
+            flight.last_token = now;
+            flight.prefilling = false;
+            if first {
+                flight.lesson = flight.teaches.then(|| now.since(flight.sent).get());
+            } else if let Some(address) = flight.host {
+                self.hosts.get_mut(&address).unwrap().gap = (gap, now);
+            }
+        }
+        if let Some(usage) = seen.usage {
+            let flight = self.flights.get_mut(&id).unwrap();
+            let lesson = flight.lesson.take();
+            let flight = flight.clone();
+            let prompt = u64::from(usage.prompt_tokens);
+            let completion = u64::from(usage.completion_tokens);
+            self.costs
+                .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
+            let cached = usage.cached_tokens.map(u64::from);
+            if let Some(cached) = cached {
+                let beyond = cached.saturating_sub(flight.known);
+                self.homes
+                    .on_confirmed(flight.prompt_tokens, flight.credited, beyond);
+            }
+            let uncached = prompt.saturating_sub(cached.unwrap_or(flight.known));
+            self.learn(&flight, lesson, uncached);
+        }
+    }
+
+    pub(crate) fn on_done(&mut self, now: Instant, id: u64, outcome: Outcome) {
+        let Some(flight) = self.flights.remove(&id) else {
+            return;
+        };
+        let uncached = flight.prompt_tokens.saturating_sub(flight.known);
+        self.learn(&flight, flight.lesson, uncached);
+        let Some(address) = flight.host else { return };
+        if outcome.failed {
+            self.ban(now, address);
+        } else if !outcome.aborted && (200..500).contains(&outcome.status) {
+            let host = self.hosts.get_mut(&address).unwrap();
+            (host.failures, host.banned_until) = (0, Instant::ZERO);
+            if outcome.status < 300 {
+                let time = now.since(flight.sent).get();
+                host.e2e = if host.e2e == 0 {
+                    time
+                } else {
+                    towards(host.e2e, time, 5)
+                };
+            }
+        }
+    }
+
+    pub(crate) fn on_tick(&mut self, now: Instant) {
+        self.peers
+            .retain(|_, peer| now.since(peer.stamp).get() <= SHARE_LIFE);
+        for host in self.hosts.values_mut() {
+            (host.peers, host.peer_sums) = (Load::default(), Sums::default());
+        }
+        for (address, load, sums) in self.peers.values().flat_map(|peer| &peer.parts) {
+            if let Some(address) = address {
+                let host = self.hosts.get_mut(address).unwrap();
+                host.peers.add(load);
+                host.peer_sums.add(sums);
+            }
+        }
+        for flight in self.flights.values_mut() {
+            if let (false, true, Some(address)) = (flight.stream, flight.prefilling, flight.host) {
+                let per_token = self.hosts[&address].per_token;
+                let predicted = arithmetic::times(flight.queued + flight.uncached, per_token);
+                flight.prefilling = now.since(flight.sent).get() <= 2 * predicted;
+            }
+        }
+        if now.since(self.swept) >= Micros::from_millis(500) {
+            self.swept = now;
+            self.blocks.sweep();
+        }
+        if now.since(self.faded) >= Micros::from_millis(4000) {
+            self.faded = now;
+            for host in self.hosts.values_mut() {
+                learn::fade(&mut host.own_sums);
+            }
+        }
+        self.relearn();
+    }
+}
+
+fn seconds(now: Instant) -> u64 {
+    now.as_micros() / 1_000_000
+}
