@@ -57,6 +57,8 @@ pub struct Decision {
     pub cached_tokens: u64,
     /// Tokens expected of the answer.
     pub output_tokens: u64,
+    /// Mean absolute error of that expectation so far.
+    pub output_error: u64,
     /// Age of the snapshot.
     pub snapshot_age: Option<Micros>,
     /// What the ties were broken by.
@@ -84,8 +86,11 @@ where
         )?;
         write!(
             f,
-            " prompt_tokens={} cached_tokens={} output_tokens={}",
-            decision.prompt_tokens, decision.cached_tokens, decision.output_tokens
+            " prompt_tokens={} cached_tokens={} output_tokens={}+-{}",
+            decision.prompt_tokens,
+            decision.cached_tokens,
+            decision.output_tokens,
+            decision.output_error
         )?;
         match decision.snapshot_age {
             Some(age) => write!(f, " snapshot_age={age}")?,

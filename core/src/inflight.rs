@@ -32,8 +32,6 @@ pub struct Flight {
     pub stream: bool,
     /// Whether it still counts as prefilling.
     pub prefilling: bool,
-    /// Whether it went to its home.
-    pub at_home: bool,
     /// When it was sent.
     pub sent: Instant,
     /// When the last token came; the time it was sent before any.

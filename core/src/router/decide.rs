@@ -21,7 +21,6 @@ const BOUND: u64 = ONE * 5 / 4;
 struct Choice {
     ranked: Ranked,
     terms: [Terms; RANKS],
-    home: Option<usize>,
     known_tokens: u64,
     credited_tokens: u64,
 }
@@ -59,7 +58,6 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
             Choice {
                 ranked,
                 terms: [Terms::default(); RANKS],
-                home: None,
                 known_tokens: 0,
                 credited_tokens: 0,
             }
@@ -76,7 +74,6 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         host: u16::try_from(host).unwrap_or(super::NOWHERE),
         stream: request.stream,
         prefilling: true,
-        at_home: choice.home == Some(host),
         sent: now,
         last_token: now,
         tokens: 0,
@@ -108,6 +105,7 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         prompt_tokens: estimate.prompt_tokens,
         cached_tokens: choice.known_tokens,
         output_tokens: estimate.output_tokens,
+        output_error: estimate.output_error,
         snapshot_age,
         seed: request.seed,
         config: router.config.fingerprint,
@@ -181,7 +179,6 @@ fn by_hash(router: &Router, now: Instant, request: &Request<'_>) -> Choice {
     Choice {
         ranked,
         terms: [Terms::default(); RANKS],
-        home: ranked.first(),
         known_tokens: 0,
         credited_tokens: 0,
     }
@@ -281,7 +278,6 @@ fn by_score(
     Choice {
         ranked,
         terms,
-        home,
         known_tokens,
         credited_tokens,
     }

@@ -113,7 +113,7 @@ impl Router {
     }
 
     /// Takes over a new configuration. What is in flight and what has been learned stays; table sizes are fixed at the start of a worker.
-    pub fn configure(&mut self, mut config: Config) {
+    pub fn configure(&mut self, config: Config) {
         if !config.hosts.is_empty() {
             let (index, ring, peers) = (&mut self.index, &mut self.ring, &mut self.peers);
             let listed = config.hosts.iter().map(|host| Listed {
@@ -127,12 +127,6 @@ impl Router {
                 index.forget(reused);
                 exchange::forget(ring, peers, reused);
             });
-        }
-        if self.config.limits != config.limits
-            && !self.scratch.loads.is_empty()
-            && self.fleet.listed() > 0
-        {
-            config.limits.hosts = self.scratch.loads.len();
         }
         self.config = config;
         self.fleet.relearn(&self.config.priors);
