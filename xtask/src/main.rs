@@ -4,6 +4,7 @@ mod bench;
 mod demo;
 mod e2e;
 mod failure;
+mod fuzz;
 mod interrupt;
 mod repo;
 mod serve;
@@ -43,6 +44,8 @@ enum Verb {
     Bench(bench::Args),
     /// Runs the end-to-end tests on the real Envoy
     E2e(e2e::Args),
+    /// Fuzzes every reader of the core; needs a nightly toolchain
+    Fuzz(fuzz::Args),
 }
 
 fn main() -> ExitCode {
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
             Verb::Test(args) => test::run(&repo, &args),
             Verb::Bench(args) => bench::run(&repo, &args),
             Verb::E2e(args) => e2e::run(&repo, &args),
+            Verb::Fuzz(args) => fuzz::run(&repo, &args),
         }
     });
     match outcome {

@@ -2,7 +2,6 @@
 
 mod added;
 mod client;
-
 mod cpu;
 mod native;
 mod upstream;
@@ -28,6 +27,7 @@ pub(crate) struct Args {
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     setup::basics(repo)?;
     added::run(repo, args.requests, args.rounds)?;
+    added::collector(repo)?;
     if args.envoy_only {
         return Ok(());
     }

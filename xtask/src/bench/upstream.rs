@@ -1,5 +1,6 @@
 //! An engine that answers at once: what is left is the proxy's time.
 
+use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
@@ -13,20 +14,40 @@ const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 
     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"m\"} 0.0\n\
     vllm:cache_config_info{block_size=\"64\",num_gpu_blocks=\"13000\",engine=\"0\"} 1.0\n";
 
+/// A metrics page of `bytes`: the figures of an idle engine behind as much as a real one says besides.
+pub(crate) fn page(bytes: usize) -> String {
+    let mut page = String::with_capacity(bytes + 128);
+    let mut le = 0;
+    while page.len() + METRICS.len() < bytes {
+        let _ = writeln!(
+            page,
+            "vllm:time_to_first_token_seconds_bucket{{engine=\"0\",le=\"{le}\",model_name=\"m\"}} 0.0"
+        );
+        le += 1;
+    }
+    page.push_str(METRICS);
+    page
+}
+
 /// Listens on a free port; a thread a connection, until the process ends.
 pub(crate) fn start() -> io::Result<SocketAddr> {
+    start_with(METRICS)
+}
+
+/// The same with another metrics page.
+pub(crate) fn start_with(metrics: &'static str) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for connection in listener.incoming().flatten() {
             // A connection that breaks is the other side's to reopen.
-            thread::spawn(move || drop(serve(connection)));
+            thread::spawn(move || drop(serve(connection, metrics)));
         }
     });
     Ok(address)
 }
 
-fn serve(connection: TcpStream) -> io::Result<()> {
+fn serve(connection: TcpStream, metrics: &str) -> io::Result<()> {
     connection.set_nodelay(true)?;
     let mut writer = connection.try_clone()?;
     let mut reader = BufReader::with_capacity(1 << 16, connection);
@@ -37,7 +58,7 @@ fn serve(connection: TcpStream) -> io::Result<()> {
             return Ok(());
         }
         let (kind, answer) = if line.starts_with("GET /metrics") {
-            ("text/plain", METRICS)
+            ("text/plain", metrics)
         } else {
             ("application/json", ANSWER)
         };
