@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 
 use crate::cost::CostClass;
+use crate::observe::Usage;
 use crate::time::{Instant, Micros};
 
 /// Names a request in flight. [`Ticket::NONE`] names none: the table was full, and the request is served unaccounted.
@@ -54,6 +55,8 @@ pub struct Flight {
     pub lesson: Option<Micros>,
     /// Whether its time to first token says something of its host.
     pub teaches: bool,
+    /// The last usage that its answer reported.
+    pub usage: Option<Usage>,
     /// KV tokens it will hold.
     pub kv_tokens: u64,
     /// What to learn its usage under.

@@ -85,6 +85,7 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         queued_tokens: best.queued_tokens,
         lesson: None,
         teaches: true,
+        usage: None,
         kv_tokens: estimate
             .prompt_tokens
             .saturating_add(estimate.output_tokens / 2),

@@ -21,7 +21,7 @@ use crate::fleet::{Fleet, Listed};
 use crate::host::{Address, Host, Load, State};
 pub use crate::inflight::Ticket;
 use crate::inflight::{Flight, Inflight};
-use crate::observe::Seen;
+use crate::observe::{Seen, Usage};
 use crate::policy::Classic;
 use crate::prefix::{Homes, Index};
 use crate::rng;
@@ -194,24 +194,9 @@ impl Router {
                 }
             }
         }
-        if let Some(usage) = seen.usage {
-            let flight = self.inflight.get_mut(ticket)?;
-            let lesson = flight.lesson.take();
-            let flight = *flight;
-            let (prompt, completion) = (
-                u64::from(usage.prompt_tokens),
-                u64::from(usage.completion_tokens),
-            );
-            self.costs
-                .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
-            let cached = usage.cached_tokens.map(u64::from);
-            if let Some(cached) = cached {
-                let beyond = cached.saturating_sub(flight.known_tokens);
-                self.homes
-                    .on_confirmed(flight.prompt_tokens, flight.credited_tokens, beyond);
-            }
-            let uncached = prompt.saturating_sub(cached.unwrap_or(flight.known_tokens));
-            self.learn(&flight, lesson, uncached);
+        // Some engines report usage with every event, and some the prompt's first: what counts is the last word.
+        if let (Some(usage), Some(flight)) = (seen.usage, self.inflight.get_mut(ticket)) {
+            flight.usage = Some(usage);
         }
         ttft
     }
@@ -222,8 +207,11 @@ impl Router {
             return;
         };
         self.unbook(&flight);
-        let uncached = flight.prompt_tokens.saturating_sub(flight.known_tokens);
-        self.learn(&flight, flight.lesson, uncached);
+        let uncached = match flight.usage {
+            Some(usage) => self.on_usage(&flight, usage, outcome),
+            None => flight.prompt_tokens.saturating_sub(flight.known_tokens),
+        };
+        self.learn(&flight, uncached);
         let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
             return;
         };
@@ -320,10 +308,29 @@ impl Router {
         ]
     }
 
+    /// Learns from what a request has really used. Returns the tokens that were prefilled for it.
+    fn on_usage(&mut self, flight: &Flight, usage: Usage, outcome: Outcome) -> u64 {
+        let prompt = u64::from(usage.prompt_tokens);
+        // The answer of a request that was broken off would have been longer.
+        if !outcome.aborted && !outcome.failed {
+            let completion = u64::from(usage.completion_tokens);
+            self.costs
+                .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
+        }
+        let cached = usage.cached_tokens.map(u64::from);
+        if let Some(cached) = cached {
+            let beyond = cached.saturating_sub(flight.known_tokens);
+            self.homes
+                .on_confirmed(flight.prompt_tokens, flight.credited_tokens, beyond);
+        }
+        prompt.saturating_sub(cached.unwrap_or(flight.known_tokens))
+    }
+
     /// Learns from a first token once it is known how many tokens were really prefilled for it: an estimate that counted on a cache hit
     /// which did not happen would make the host look slow.
-    fn learn(&mut self, flight: &Flight, lesson: Option<Micros>, uncached_tokens: u64) {
-        if let (Some(ttft), Some(host)) = (lesson, self.fleet.get_mut(usize::from(flight.host))) {
+    fn learn(&mut self, flight: &Flight, uncached_tokens: u64) {
+        let host = self.fleet.get_mut(usize::from(flight.host));
+        if let (Some(ttft), Some(host)) = (flight.lesson, host) {
             let ahead = flight
                 .queued_tokens
                 .saturating_add(uncached_tokens.max(LEAST_TOKENS));

@@ -3,7 +3,7 @@
 use plimsoll_core::config::Config;
 use plimsoll_core::fleet::Listed;
 use plimsoll_core::host::{Host, Load, State};
-use plimsoll_core::observe::Seen;
+use plimsoll_core::observe::{Seen, Usage};
 use plimsoll_core::request::Block;
 use plimsoll_core::rng::{Rng, mix};
 use plimsoll_core::router::{Decision, Outcome, Router, Step, Verdict};
@@ -172,4 +172,40 @@ fn a_clock_that_is_set_back_neither_bans_for_long_nor_stops_forgetting() {
     let before = samples(&router);
     router.on_tick(back + Micros::from_millis(5000));
     assert!(samples(&router) < before);
+}
+
+#[test]
+fn usage_teaches_once_however_often_it_is_reported() {
+    let said = |completion_tokens| Seen {
+        tokens: 1,
+        usage: Some(Usage {
+            prompt_tokens: 250,
+            completion_tokens,
+            cached_tokens: None,
+        }),
+        done: false,
+    };
+    let expected = [vec![100], (1..=100).collect()].map(|reports: Vec<u32>| {
+        let mut router = router(2, 8, 1);
+        for n in 0..50 {
+            let now = start() + Micros::from_millis(n * 1000);
+            let decision = forward(&mut router, now, &prompt_of(1, 1));
+            for completion_tokens in &reports {
+                router.on_chunk(now, decision.ticket, said(*completion_tokens));
+            }
+            router.on_done(now, decision.ticket, Outcome::default());
+        }
+        let now = start() + Micros::from_millis(60_000);
+        let aborted = forward(&mut router, now, &prompt_of(1, 1));
+        router.on_chunk(now, aborted.ticket, said(1));
+        let outcome = Outcome {
+            aborted: true,
+            ..Outcome::default()
+        };
+        router.on_done(now, aborted.ticket, outcome);
+        let decision = forward(&mut router, now, &prompt_of(1, 1));
+        assert_eq!(decision.output_tokens, aborted.output_tokens);
+        decision.output_tokens
+    });
+    assert_eq!(expected[0], expected[1]);
 }

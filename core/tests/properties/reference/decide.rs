@@ -123,6 +123,7 @@ impl Reference {
             queued: terms[0].queued_tokens,
             lesson: None,
             teaches: true,
+            usage: None,
             kv_tokens: question.prompt_tokens + question.output_tokens / 2,
             class,
         };

@@ -95,9 +95,9 @@ fn rate(sums: &Sums, optimism: u64) -> u64 {
 }
 
 impl Reference {
-    /// A first token after `lesson` microseconds, `uncached` tokens having been prefilled for it.
-    pub(super) fn learn(&mut self, flight: &Flight, lesson: Option<u64>, uncached: u64) {
-        let (Some(ttft), Some(address)) = (lesson, flight.host) else {
+    /// The request has ended; `uncached` tokens had been prefilled for its first token.
+    pub(super) fn learn(&mut self, flight: &Flight, uncached: u64) {
+        let (Some(ttft), Some(address)) = (flight.lesson, flight.host) else {
             return;
         };
         let host = self.hosts.get_mut(&address).unwrap();

@@ -17,7 +17,7 @@ use plimsoll_core::config::Config;
 use plimsoll_core::fleet::Listed;
 use plimsoll_core::host::{Address, Load, Polled, State};
 use plimsoll_core::learn::Sums;
-use plimsoll_core::observe::Seen;
+use plimsoll_core::observe::{Seen, Usage};
 use plimsoll_core::router::Outcome;
 use plimsoll_core::time::{Instant, Micros};
 
@@ -67,6 +67,7 @@ struct Flight {
     queued: u64,
     lesson: Option<u64>,
     teaches: bool,
+    usage: Option<Usage>,
     kv_tokens: u64,
     class: (u64, u64),
 }
@@ -256,31 +257,30 @@ impl Reference {
                 self.hosts.get_mut(&address).unwrap().gap = (gap, now);
             }
         }
-        if let Some(usage) = seen.usage {
-            let flight = self.flights.get_mut(&id).unwrap();
-            let lesson = flight.lesson.take();
-            let flight = flight.clone();
-            let prompt = u64::from(usage.prompt_tokens);
-            let completion = u64::from(usage.completion_tokens);
-            self.costs
-                .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
-            let cached = usage.cached_tokens.map(u64::from);
-            if let Some(cached) = cached {
-                let beyond = cached.saturating_sub(flight.known);
-                self.homes
-                    .on_confirmed(flight.prompt_tokens, flight.credited, beyond);
-            }
-            let uncached = prompt.saturating_sub(cached.unwrap_or(flight.known));
-            self.learn(&flight, lesson, uncached);
-        }
+        flight.usage = seen.usage.or(flight.usage);
     }
 
     pub(crate) fn on_done(&mut self, now: Instant, id: u64, outcome: Outcome) {
         let Some(flight) = self.flights.remove(&id) else {
             return;
         };
-        let uncached = flight.prompt_tokens.saturating_sub(flight.known);
-        self.learn(&flight, flight.lesson, uncached);
+        let mut uncached = flight.prompt_tokens.saturating_sub(flight.known);
+        if let Some(usage) = flight.usage {
+            let prompt = u64::from(usage.prompt_tokens);
+            let completion = u64::from(usage.completion_tokens);
+            if !outcome.aborted && !outcome.failed {
+                self.costs
+                    .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
+            }
+            let cached = usage.cached_tokens.map(u64::from);
+            if let Some(cached) = cached {
+                let beyond = cached.saturating_sub(flight.known);
+                self.homes
+                    .on_confirmed(flight.prompt_tokens, flight.credited, beyond);
+            }
+            uncached = prompt.saturating_sub(cached.unwrap_or(flight.known));
+        }
+        self.learn(&flight, uncached);
         let Some(address) = flight.host else { return };
         if outcome.failed {
             self.ban(now, address);
