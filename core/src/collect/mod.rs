@@ -63,7 +63,10 @@ pub struct Collector {
     epoch: u64,
     writer: u64,
     published: Option<Instant>,
+    /// A host has come, gone, or changed its state: to be told at once.
     changed: bool,
+    /// An engine has reported: to be told with the others' reports, a few times in a poll interval.
+    news: bool,
 }
 
 impl Collector {
@@ -78,6 +81,7 @@ impl Collector {
             writer: seed.max(1),
             published: None,
             changed: true,
+            news: false,
             config: Config::default(),
         };
         collector.configure(config);
@@ -227,11 +231,13 @@ impl Collector {
             Ok(page) => {
                 let mut facts = EngineFacts::default();
                 let recognised = scrape::parse(page, &mut facts);
-                self.changed = true;
+                self.news = true;
+                self.changed |= host.failures >= unhealthy_after;
                 host.failures = 0;
                 if recognised == 0 {
                     return false;
                 }
+                self.changed |= host.polled.is_none();
                 host.polled = Some(Polled {
                     at: now,
                     running: facts.running,
@@ -258,14 +264,20 @@ impl Collector {
         }
     }
 
-    /// Writes a snapshot into `out` when there is news, or when the last one is a poll interval old. Nothing is published before hosts are known.
+    /// Writes a snapshot into `out`: at once when a host has changed its state, four times in a poll interval when engines have reported,
+    /// once in one when nothing has. Nothing is published before hosts are known.
     pub fn publish(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let fresh = self
-            .published
-            .is_some_and(|at| now >= at && now.since(at) < self.config.poll.every);
-        if self.hosts.is_empty() && self.published.is_none() || (!self.changed && fresh) {
+        let every = self.config.poll.every.get();
+        let age = match self.published {
+            Some(at) if now >= at => now.since(at).get(),
+            // Never published, or the clock was set back.
+            _ => u64::MAX,
+        };
+        let due = self.changed || age >= every || (self.news && age >= every / 4);
+        if !due || (self.hosts.is_empty() && self.published.is_none()) {
             return false;
         }
+        self.news = false;
         self.changed = false;
         self.published = Some(now);
         // Readers look for another epoch, not for a larger one, so running over is harmless.
