@@ -14,6 +14,17 @@ use crate::engine::{HashKeyed, Token, chain};
 use crate::fleet::Prepared;
 use crate::random::Random;
 
+/// What the configuration says of the hosts' speeds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    /// Nothing: the router has to learn.
+    Nothing,
+    /// Weights as an operator would set them.
+    Weights,
+    /// How many times as fast as the slowest each host is.
+    Rates,
+}
+
 /// Adapter of one `plimsoll_core` router.
 pub(super) struct CoreRouter {
     router: Router,
@@ -29,13 +40,18 @@ pub(super) struct CoreRouter {
 }
 
 impl CoreRouter {
-    pub(super) fn new(policy: CorePolicy, conditions: &Conditions<'_>) -> Self {
-        // Only weighted round robin lives by configured speeds; Plimsoll has to learn them.
-        let weighted = policy == CorePolicy::WeightedRoundRobin;
+    pub(super) fn new(policy: CorePolicy, told: Told, conditions: &Conditions<'_>) -> Self {
+        let slowest = conditions.fleet.iter().map(|gpu| gpu.weight()).min();
         let weights: Vec<u32> = conditions
             .fleet
             .iter()
-            .map(|gpu| if weighted { gpu.weight() } else { 1 })
+            .map(|gpu| match told {
+                Told::Nothing => 1,
+                Told::Weights => gpu.weight(),
+                Told::Rates => {
+                    (f64::from(gpu.weight()) / f64::from(slowest.unwrap_or(1))).round() as u32
+                }
+            })
             .collect();
         let mut config = Config {
             policy,

@@ -55,3 +55,19 @@ impl Policy for Lmetric {
         self.view.token(host, token);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::policy::script::Script;
+
+    #[test]
+    fn work_times_requests_decides() {
+        let mut script = Script::new("lmetric", 2);
+        let home = script.choose(0, &[1, 2, 3, 4]);
+        script.first_token(0, home, 0);
+        // One block for two requests there, five for one elsewhere.
+        assert_eq!(script.choose(1, &[1, 2, 3, 4, 5]), home);
+        // Two blocks for three requests there, one for one elsewhere.
+        assert_ne!(script.choose(2, &[9]), home);
+    }
+}

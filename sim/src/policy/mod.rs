@@ -26,6 +26,7 @@ use plimsoll_core::config::{Config, Policy as CorePolicy};
 use crate::engine::{Engine, Gpu, Token};
 use crate::fleet::Prepared;
 use cache_aware::{CacheAware, Thresholds};
+use core_router::{CoreRouter, Told};
 
 /// What a poll of one engine tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -69,8 +70,9 @@ pub trait Policy {
     fn hear(&mut self, _now: u64, _slot: usize, _said: &[u8]) {}
 }
 
-/// Names of the policies that are not the core's.
-pub const RIVALS: [&str; 15] = [
+/// Names of the policies that are not simply one of the core's: Plimsoll told the hosts' speeds, rivals, the oracle.
+pub const OTHERS: [&str; 16] = [
+    "plimsoll_rates",
     "lmetric",
     "gie",
     "gie_gate",
@@ -94,7 +96,7 @@ pub fn names() -> Vec<&'static str> {
     CorePolicy::NAMES
         .iter()
         .map(|(name, _)| *name)
-        .chain(RIVALS)
+        .chain(OTHERS)
         .collect()
 }
 
@@ -117,9 +119,19 @@ pub struct Conditions<'a> {
 #[must_use]
 pub fn make(name: &str, conditions: &Conditions<'_>) -> Option<Box<dyn Policy>> {
     if let Some(policy) = CorePolicy::from_name(name) {
-        return Some(Box::new(core_router::CoreRouter::new(policy, conditions)));
+        // Only weighted round robin lives by configured speeds; Plimsoll has to learn them.
+        let told = match policy {
+            CorePolicy::WeightedRoundRobin => Told::Weights,
+            _ => Told::Nothing,
+        };
+        return Some(Box::new(CoreRouter::new(policy, told, conditions)));
     }
     Some(match name {
+        "plimsoll_rates" => Box::new(CoreRouter::new(
+            CorePolicy::Plimsoll,
+            Told::Rates,
+            conditions,
+        )),
         "lmetric" => Box::new(lmetric::Lmetric::new(conditions)),
         "gie" => Box::new(gie::Gie::new(conditions, false)),
         "gie_gate" => Box::new(gie::Gie::new(conditions, true)),

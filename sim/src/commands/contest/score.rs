@@ -10,8 +10,8 @@ use serde::Serialize;
 const AGAINST: [&str; 4] = ["round_robin", "lmetric", "gie", "oracle"];
 /// Ours.
 const OURS: &str = "plimsoll";
-/// Policies that see what no router sees, so that nobody is asked to beat them.
-const KNOWING: [&str; 2] = ["oracle", "dynamo_events"];
+/// Policies that are told what the others have to find out, so that nobody is asked to beat them.
+const KNOWING: [&str; 3] = ["oracle", "dynamo_events", "plimsoll_rates"];
 
 /// One policy under one condition; below 1 it is better than whom it is compared with.
 #[derive(Clone, Debug, Serialize)]
