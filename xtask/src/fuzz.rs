@@ -18,7 +18,7 @@ pub(crate) struct Args {
     seconds: u32,
 }
 
-/// Longest input: the parsers keep no more than this of anything.
+/// Longest input; longer ones hardly reach what these do not.
 const MAX_LEN: u32 = 16_384;
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {

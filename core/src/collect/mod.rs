@@ -67,6 +67,8 @@ pub struct Collector {
     changed: bool,
     /// An engine has reported: to be told with the others' reports, a few times in a poll interval.
     news: bool,
+    /// When it was last asked what is due.
+    looked: Instant,
 }
 
 impl Collector {
@@ -82,6 +84,7 @@ impl Collector {
             published: None,
             changed: true,
             news: false,
+            looked: Instant::ZERO,
             config: Config::default(),
         };
         collector.configure(config);
@@ -166,6 +169,10 @@ impl Collector {
 
     /// Calls `ask` for everything that is due. An `ask` that returns false could not be sent and is tried again on the next tick.
     pub fn due(&mut self, now: Instant, mut ask: impl FnMut(Task, Micros) -> bool) {
+        if now < self.looked {
+            self.on_clock_set_back(now);
+        }
+        self.looked = now;
         let timeout = self.config.poll.timeout;
         // An answer that never came is a failure, and must not stop the next question.
         let overdue = timeout.times(2);
@@ -195,6 +202,19 @@ impl Collector {
                 let half = u32::try_from(every.get() / 2).unwrap_or(u32::MAX);
                 host.next_poll = now
                     + Micros::new(every.get() - every.get() / 4 + u64::from(self.rng.below(half)));
+            }
+        }
+    }
+
+    /// What was due at a time that is now far ahead would not be asked for until then, while old counters looked fresh.
+    fn on_clock_set_back(&mut self, now: Instant) {
+        self.next_discovery = Instant::ZERO;
+        self.discovering_until = None;
+        for host in &mut self.hosts {
+            host.next_poll = Instant::ZERO;
+            host.asked_until = None;
+            if let Some(polled) = &mut host.polled {
+                polled.at = polled.at.min(now);
             }
         }
     }

@@ -242,8 +242,9 @@ impl Router {
                 end_prefill(host, flight);
             }
         }
-        // A clock that is set back must not stop the sweeps until it has caught up.
-        self.swept = self.swept.min(now);
+        if now < self.swept {
+            self.on_clock_set_back(now);
+        }
         if now.since(self.swept) >= SWEEP_EVERY {
             self.swept = now;
             self.index.sweep();
@@ -252,6 +253,22 @@ impl Router {
         if self.relearn {
             self.relearn = false;
             self.fleet.relearn(&self.config.priors);
+        }
+    }
+
+    /// What happened at a time that is now ahead counts as happening now: it would look fresh until the clock has caught up.
+    fn on_clock_set_back(&mut self, now: Instant) {
+        self.swept = now;
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.stamp = snapshot.stamp.min(now);
+        }
+        for index in 0..self.fleet.hosts().len() {
+            if let Some(host) = self.fleet.get_mut(index) {
+                host.gap.1 = host.gap.1.min(now);
+                if let Some(polled) = &mut host.polled {
+                    polled.at = polled.at.min(now);
+                }
+            }
         }
     }
 

@@ -1,12 +1,14 @@
 //! Single cases that random sequences meet too seldom: clocks that are set back, places with a new owner, hosts that have just joined.
 
+use plimsoll_core::collect::Collector;
 use plimsoll_core::config::Config;
 use plimsoll_core::fleet::Listed;
-use plimsoll_core::host::{Host, Load, State};
+use plimsoll_core::host::{Address, Host, Load, State};
 use plimsoll_core::observe::{Seen, Usage};
 use plimsoll_core::request::Block;
 use plimsoll_core::rng::{Rng, mix};
 use plimsoll_core::router::{Decision, Outcome, Router, Step, Verdict};
+use plimsoll_core::snapshot::View;
 use plimsoll_core::time::{Instant, Micros};
 
 use crate::generate::{self, Prompt, address, earlier, start};
@@ -162,7 +164,10 @@ fn a_clock_that_is_set_back_neither_bans_for_long_nor_stops_forgetting() {
     assert_eq!(banned(&router, back + Micros::from_millis(1000)), 0);
 
     router.on_tick(start());
+    assert_eq!(router.snapshot_age(back), Some(Micros::ZERO));
     router.on_tick(back);
+    let later = back + Micros::from_millis(3000);
+    assert_eq!(router.snapshot_age(later), Some(Micros::from_millis(3000)));
     // Speeds fade again within seconds.
     let prompt = prompt_of(1, 2);
     let decision = forward(&mut router, back, &prompt);
@@ -172,6 +177,39 @@ fn a_clock_that_is_set_back_neither_bans_for_long_nor_stops_forgetting() {
     let before = samples(&router);
     router.on_tick(back + Micros::from_millis(5000));
     assert!(samples(&router) < before);
+}
+
+#[test]
+fn a_collector_whose_clock_is_set_back_goes_on_asking() {
+    let ask = |collector: &mut Collector, now| {
+        let mut asked = 0;
+        collector.due(now, |_, _| {
+            asked += 1;
+            true
+        });
+        asked
+    };
+    let config = br#"{"hosts":["10.0.0.1:8000","10.0.0.2:8000"]}"#;
+    for config in [Config::parse(config).unwrap(), Config::default()] {
+        let mut collector = Collector::new(config, 1);
+        let all = ask(&mut collector, start());
+        assert!(all > 0);
+        let page = b"vllm:num_requests_running 3\n";
+        collector.on_polled(start(), address_of("10.0.0.1:8000"), Ok(page));
+        assert_eq!(ask(&mut collector, start()), 0, "an answer is awaited");
+        let back = earlier(start(), 3_600_000_000);
+        assert_eq!(ask(&mut collector, back), all);
+        let mut snapshot = Vec::new();
+        if collector.publish(back, &mut snapshot) {
+            let view = View::new_checked(&snapshot).unwrap();
+            let mut polled = view.records().filter_map(|record| record.polled);
+            assert!(polled.all(|polled| polled.at <= back));
+        }
+    }
+}
+
+fn address_of(text: &str) -> Address {
+    Address::parse(text).unwrap()
 }
 
 #[test]
