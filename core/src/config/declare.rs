@@ -194,7 +194,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             "prefill_ns_per_token",
             &mut p.prefill_ns_per_token,
             100..=100_000_000,
-            "Prefill time of one token on a host of weight 1, in nanoseconds",
+            "Prefill time of one token on a host of mean weight, in nanoseconds",
         );
         v.decimal(
             "bytes_per_token",

@@ -112,7 +112,7 @@ pub struct Weights {
 /// What is believed before the first response has been seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priors {
-    /// Prefill time of one token on a host of weight 1, nanoseconds.
+    /// Prefill time of one token on a host of mean weight, nanoseconds.
     pub prefill_ns_per_token: u64,
     /// Bytes of JSON string content that make one token, Q16.
     pub bytes_per_token: u64,

@@ -136,14 +136,18 @@ impl Fleetwide {
     }
 }
 
-/// Sets `per_token` and `octave` of every host from the sums; `prior` is the prefill time of a token on a host of weight 1, Q16
-/// microseconds.
+/// Sets `per_token` and `octave` of every host from the sums; `prior` is the prefill time of a token on a host of mean weight, Q16
+/// microseconds. Only ratios of weights count.
 pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
     // The fleet's mean is taken over work normalised by weight, so that configured weights are a prior for who is fast.
+    let weights: u64 = hosts.iter().map(|host| u64::from(host.weight)).sum();
+    let mean_weight = fixed::ratio(weights, hosts.len() as u64).max(1);
+    let relative_weight =
+        |host: &Host| fixed::mul_div(u64::from(host.weight), ONE * ONE, mean_weight).max(1);
     let mut total = Sums::default();
     for host in hosts.iter() {
         let mut seen = host.speed.seen();
-        seen.tokens /= u64::from(host.weight);
+        seen.tokens = fixed::mul_div(seen.tokens, ONE, relative_weight(host));
         total.add(&seen);
     }
     let mean = if total.samples < SAMPLE {
@@ -157,7 +161,7 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
         let seen = host.speed.seen();
         if seen.samples >= 2 * SAMPLE {
             let relative =
-                fixed::ratio(seen.rate(0).saturating_mul(u64::from(host.weight)), mean).min(WORST);
+                fixed::ratio(fixed::mul_q16(seen.rate(0), relative_weight(host)), mean).min(WORST);
             let off = relative.abs_diff(ONE);
             between = between.saturating_add(fixed::mul_q16(off, off));
             within = within.saturating_add(fixed::mul_div(fleet.variance, SAMPLE, seen.samples));
@@ -171,7 +175,8 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
     };
 
     for host in hosts {
-        host.speed.per_token = estimate(&host.speed, host.weight, mean, spread, fleet.variance);
+        let prior = fixed::ratio(mean, relative_weight(host)).max(1);
+        host.speed.per_token = estimate(&host.speed, prior, spread, fleet.variance);
         // Counted from four octaves below the fleet's mean, and rounded in the logarithm, so that noise around equal speeds, which
         // every router has its own of, changes nothing: 1.41 times as fast as the mean is the next octave.
         let relative = fixed::mul_div(mean.saturating_mul(16), 92_682, host.speed.per_token.max(1));
@@ -179,9 +184,8 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
     }
 }
 
-fn estimate(speed: &Speed, weight: u32, mean: u64, spread: u64, variance: u64) -> u64 {
+fn estimate(speed: &Speed, prior: u64, spread: u64, variance: u64) -> u64 {
     let seen = speed.seen();
-    let prior = (mean / u64::from(weight.max(1))).max(1);
     if seen.samples == 0 {
         return prior;
     }

@@ -30,8 +30,12 @@ fn learn(true_rates: &[u64], weights: &[u32], rounds: usize) -> Vec<Speed> {
 #[test]
 fn starts_from_the_prior_and_the_weights() {
     let speeds = learn(&[27, 27], &[1, 3], 0);
-    assert_eq!(speeds[0].per_token, 30 * ONE);
-    assert_eq!(speeds[1].per_token, 10 * ONE);
+    assert_eq!(speeds[0].per_token, 60 * ONE);
+    assert!(speeds[1].per_token.abs_diff(20 * ONE) < 10, "{speeds:?}");
+    for weight in [1, 30, 1000] {
+        let speeds = learn(&[27, 27], &[weight; 2], 0);
+        assert_eq!(speeds[1].per_token, 30 * ONE, "only ratios count");
+    }
 }
 
 #[test]

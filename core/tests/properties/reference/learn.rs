@@ -119,10 +119,14 @@ impl Reference {
 
     /// Speeds by empirical Bayes: a host's own rate, drawn to the fleet's as far as its samples are few and hosts are alike.
     pub(super) fn relearn(&mut self) {
+        let weights: u64 = self.hosts.values().map(|host| host.weight).sum();
+        let mean_weight = ratio(weights, self.hosts.len() as u64).max(1);
+        // A host of mean weight has 1; only ratios of weights count.
+        let relative = |weight: u64| over(weight, ONE * ONE, mean_weight).max(1);
         let mut total = Sums::default();
         for host in self.hosts.values() {
             let mut seen = seen(host);
-            seen.tokens /= host.weight;
+            seen.tokens = over(seen.tokens, ONE, relative(host.weight));
             total.add(&seen);
         }
         let fleet = if total.samples < SAMPLE {
@@ -139,7 +143,7 @@ impl Reference {
         let between: u64 = experienced
             .iter()
             .map(|(seen, weight)| {
-                let off = ratio(rate(seen, 0) * weight, fleet)
+                let off = ratio(times(rate(seen, 0), relative(*weight)), fleet)
                     .min(4 * ONE)
                     .abs_diff(ONE);
                 times(off, off)
@@ -155,7 +159,7 @@ impl Reference {
         };
         for host in self.hosts.values_mut() {
             let seen = seen(host);
-            let prior = (fleet / host.weight).max(1);
+            let prior = ratio(fleet, relative(host.weight)).max(1);
             host.per_token = if seen.samples == 0 {
                 prior
             } else {
