@@ -58,21 +58,21 @@ pub(crate) fn output(command: &mut Command) -> Result<String, Failure> {
     }
 }
 
-/// Runs a step of a list and prints its line: `fmt                  ok      1.2 s`.
+/// Runs a step of a list and prints its line: `fmt                  ok      1.2 s`. A step with a note was skipped.
 pub(crate) fn line(
     name: &str,
     work: impl FnOnce() -> Result<Option<String>, Failure>,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let start = Instant::now();
     let outcome = work();
     let seconds = start.elapsed().as_secs_f64();
     match &outcome {
         Ok(None) => println!("{name:<28} ok   {seconds:>7.1} s"),
-        Ok(Some(note)) => println!("{name:<28} ok   {seconds:>7.1} s  {note}"),
+        Ok(Some(note)) => println!("{name:<28} skip {seconds:>7.1} s  {note}"),
         Err(Failure::Interrupted) => {}
         Err(_) => println!("{name:<28} FAIL {seconds:>7.1} s"),
     }
-    outcome.map(drop)
+    outcome
 }
 
 fn drain<R: Read + Send + 'static>(pipe: Option<R>) -> thread::JoinHandle<String> {

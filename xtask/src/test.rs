@@ -14,17 +14,19 @@ pub(crate) struct Args {
     keep_going: bool,
 }
 
-/// A name and what it does; the note goes behind the time.
+/// A name and what it does; a note says why it was skipped.
 type Step<'a> = (
     &'static str,
     Box<dyn Fn() -> Result<Option<String>, Failure> + 'a>,
 );
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
+    let (mut passed, mut skipped) = (0, 0);
     let mut failed = Vec::new();
     for (name, work) in steps(repo) {
         match step::line(name, work) {
-            Ok(()) => {}
+            Ok(None) => passed += 1,
+            Ok(Some(_)) => skipped += 1,
             Err(Failure::Message(message)) if args.keep_going => {
                 eprintln!("{message}");
                 failed.push(name);
@@ -32,8 +34,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
             Err(failure) => return Err(failure),
         }
     }
+    println!(
+        "{passed} passed, {} failed, {skipped} skipped",
+        failed.len()
+    );
     if failed.is_empty() {
-        println!("all checks passed");
         Ok(())
     } else {
         Err(Failure::new(format!("failed: {}", failed.join(", "))))
@@ -126,7 +131,7 @@ fn dependencies(repo: &Repo) -> Result<Option<String>, Failure> {
     let binary = setup::deny_binary(repo);
     if !binary.is_file() {
         return Ok(Some(
-            "skipped: `cargo xtask setup --deny` installs cargo-deny".to_owned(),
+            "`cargo xtask setup --deny` installs cargo-deny".to_owned(),
         ));
     }
     quiet(
