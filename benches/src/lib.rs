@@ -22,7 +22,7 @@ pub fn snapshot_of(hosts: usize) -> Vec<u8> {
         plimsoll_core::fleet::Listed {
             address: address(host),
             weight: 1,
-            models: [0; 4],
+            models: [1, 0, 0, 0],
             state: plimsoll_core::host::State::Ready,
             polled: Some(Polled {
                 at: NOW,
