@@ -32,6 +32,8 @@ pub struct Fleet {
     by_key: HashMap<u64, u16, passthrough::BuildMix>,
     capacity: usize,
     ignored: u64,
+    /// Hosts that are not gone; every decision asks, and only [`Self::sync`] changes it.
+    listed: usize,
     /// Share (Q16) of the running and waiting requests that other proxies sent.
     foreign: Option<u64>,
     /// When what was learned last faded.
@@ -48,6 +50,7 @@ impl Fleet {
             by_key: HashMap::with_hasher(passthrough::BuildMix),
             capacity: capacity.min(usize::from(u16::MAX)),
             ignored: 0,
+            listed: 0,
             foreign: None,
             faded: Instant::ZERO,
             learned: Fleetwide::default(),
@@ -81,10 +84,7 @@ impl Fleet {
 
     /// Hosts that are listed.
     pub fn listed(&self) -> usize {
-        self.hosts
-            .iter()
-            .filter(|host| host.state != State::Gone)
-            .count()
+        self.listed
     }
 
     /// Hosts that found no room.
@@ -131,6 +131,8 @@ impl Fleet {
                 }
             }
         }
+        let listed = self.hosts.iter().filter(|host| host.state != State::Gone);
+        self.listed = listed.count();
     }
 
     fn place(&mut self, listed: &Listed) -> Option<(usize, bool)> {

@@ -25,9 +25,20 @@ struct Choice {
     credited_tokens: u64,
 }
 
+impl Choice {
+    /// A choice made without a score.
+    fn unscored(ranked: Ranked) -> Self {
+        Self {
+            ranked,
+            terms: [Terms::default(); RANKS],
+            known_tokens: 0,
+            credited_tokens: 0,
+        }
+    }
+}
+
 pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -> Verdict {
-    let listed = router.fleet.listed();
-    if listed == 0 {
+    if router.fleet.listed() == 0 {
         return Verdict::Pass(PassReason::NoHosts);
     }
     let (count, ruled_out) = eligible::mark(
@@ -55,12 +66,7 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
                 router
                     .classic
                     .choose(classic, &router.fleet, eligible, count, request.seed);
-            Choice {
-                ranked,
-                terms: [Terms::default(); RANKS],
-                known_tokens: 0,
-                credited_tokens: 0,
-            }
+            Choice::unscored(ranked)
         }
     };
     let [best, ..] = choice.terms;
@@ -177,12 +183,7 @@ fn by_hash(router: &Router, now: Instant, request: &Request<'_>) -> Choice {
         )
     });
     let ranked = pick::rank(draws, request.seed, 0);
-    Choice {
-        ranked,
-        terms: [Terms::default(); RANKS],
-        known_tokens: 0,
-        credited_tokens: 0,
-    }
+    Choice::unscored(ranked)
 }
 
 fn by_score(
