@@ -212,7 +212,6 @@ fn by_score(
         ..
     } = &mut *router;
     let context = Context {
-        weights: &config.weights,
         estimate,
         mean_uncached: *mean_uncached,
         foreign,
@@ -247,7 +246,8 @@ fn by_score(
     let terms_of = |index: usize| {
         let host = fleet.get(index)?;
         let (known, credited) = expect(index);
-        let terms = score::score(&context, host, known.saturating_add(credited));
+        let inputs = score::gather(&context, host, known, credited);
+        let terms = score::score(&config.weights, estimate.prompt_tokens, &inputs);
         Some((host.key, terms))
     };
     scratch.scores.clear();

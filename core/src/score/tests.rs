@@ -1,6 +1,8 @@
 use super::*;
 use crate::config::Config;
-use crate::host::{Address, Load, Polled};
+use crate::cost::Estimate;
+use crate::host::{Address, Host, Load, Polled};
+use crate::time::{Instant, Micros};
 
 fn host() -> Host {
     let mut host = Host::new(Address::parse("10.0.0.1:80").unwrap(), 1, [0; 4]);
@@ -9,9 +11,18 @@ fn host() -> Host {
     host
 }
 
-fn context(config: &Config) -> Context<'_> {
+/// The terms of `host` under the default weights, with `cached` tokens known to be in its cache.
+fn terms_of(context: &Context, host: &Host, cached: u64) -> Terms {
+    let inputs = gather(context, host, cached, 0);
+    score(
+        &Config::default().weights,
+        context.estimate.prompt_tokens,
+        &inputs,
+    )
+}
+
+fn context() -> Context {
     Context {
-        weights: &config.weights,
         estimate: Estimate {
             prompt_tokens: 1000,
             output_tokens: 200,
@@ -27,7 +38,6 @@ fn context(config: &Config) -> Context<'_> {
 
 #[test]
 fn the_formula_by_hand() {
-    let config = Config::default();
     let mut host = host();
     host.own = Load {
         requests: 10,
@@ -35,7 +45,7 @@ fn the_formula_by_hand() {
         queued_tokens: 4000,
         kv_tokens: 0,
     };
-    let terms = score(&context(&config), &host, 400);
+    let terms = terms_of(&context(), &host, 400);
     // a = 27, q = 4000, w = 600, N = 10: 27 * (4000 * 3 + 600 * 8); fixed-point fifths round down.
     assert_eq!(
         (terms.uncached_tokens, terms.queued_tokens, terms.requests),
@@ -50,7 +60,6 @@ fn the_formula_by_hand() {
 
 #[test]
 fn others_count_and_ours_only_once() {
-    let config = Config::default();
     let mut host = host();
     host.own = Load {
         requests: 4,
@@ -68,13 +77,13 @@ fn others_count_and_ours_only_once() {
         waiting: 2,
         ..Polled::default()
     });
-    let terms = score(&context(&config), &host, 0);
+    let terms = terms_of(&context(), &host, 0);
     assert_eq!(terms.requests, 4 + (7 - 3));
     assert_eq!(terms.queued_tokens, 100 + 500);
-    let blind = score(
+    let blind = terms_of(
         &Context {
             polled: false,
-            ..context(&config)
+            ..context()
         },
         &host,
         0,
@@ -88,7 +97,6 @@ fn others_count_and_ours_only_once() {
 
 #[test]
 fn kv_pressure_rises_from_its_limit() {
-    let config = Config::default();
     let mut host = host();
     host.polled = Some(Polled {
         kv_used_q16: 52_000,
@@ -96,10 +104,10 @@ fn kv_pressure_rises_from_its_limit() {
         ..Polled::default()
     });
     // 0.793 used and 1,100 tokens more of 100,000: 0.804.
-    let at_limit = score(&context(&config), &host, 0).kv;
+    let at_limit = terms_of(&context(), &host, 0).kv;
     assert!((100_000..250_000).contains(&at_limit), "{at_limit}");
     host.own.kv_tokens = 10_000;
-    let above = score(&context(&config), &host, 0).kv;
+    let above = terms_of(&context(), &host, 0).kv;
     assert!(
         above.abs_diff(at_limit + 4_000_000) < 2000,
         "a tenth of the cache is half of e2e: {above}"
@@ -108,7 +116,6 @@ fn kv_pressure_rises_from_its_limit() {
 
 #[test]
 fn more_load_never_wins_and_a_longer_prefix_never_hurts() {
-    let config = Config::default();
     let mut rng = crate::rng::Rng::new(5);
     for _ in 0..20_000 {
         let mut host = host();
@@ -127,33 +134,32 @@ fn more_load_never_wins_and_a_longer_prefix_never_hurts() {
             kv_capacity_tokens: u64::from(rng.below(1_000_000)),
             ..Polled::default()
         });
-        let context = context(&config);
+        let context = context();
         let cached = u64::from(rng.below(1100));
-        let before = score(&context, &host, cached).total;
-        assert!(score(&context, &host, cached + 50).total <= before);
+        let before = terms_of(&context, &host, cached).total;
+        assert!(terms_of(&context, &host, cached + 50).total <= before);
         let mut busier = host.clone();
         busier.own.requests += 1 + rng.below(10);
         busier.own.queued_tokens += u64::from(rng.below(1000));
-        assert!(score(&context, &busier, cached).total >= before);
+        assert!(terms_of(&context, &busier, cached).total >= before);
     }
 }
 
 #[test]
 fn the_token_clock_speaks_of_other_proxies_only() {
-    let config = Config::default();
     let mut host = host();
     host.polled = Some(Polled::default());
     host.gap = (Micros::from_millis(100), Instant::from_micros(9_900_000));
-    assert_eq!(score(&context(&config), &host, 0).queued_tokens, 0);
+    assert_eq!(terms_of(&context(), &host, 0).queued_tokens, 0);
     let crowded = Context {
         foreign: ONE / 2,
-        ..context(&config)
+        ..context()
     };
     assert_eq!(
-        score(&crowded, &host, 0).queued_tokens,
+        terms_of(&crowded, &host, 0).queued_tokens,
         400_000 / 27 / 2,
         "the share of load that is theirs"
     );
     host.gap.1 = Instant::from_micros(1_000_000);
-    assert_eq!(score(&crowded, &host, 0).queued_tokens, 0, "long ago");
+    assert_eq!(terms_of(&crowded, &host, 0).queued_tokens, 0, "long ago");
 }
