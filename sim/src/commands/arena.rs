@@ -4,7 +4,7 @@ use std::path::Path;
 
 use plimsoll_core::config::Config;
 use plimsoll_sim::engine::{Fleet, chain};
-use plimsoll_sim::fleet::{self, Prepared, ResultRow, Setting};
+use plimsoll_sim::fleet::{self, Faults, Prepared, Record, ResultRow, Setting};
 use plimsoll_sim::policy::{self, Conditions};
 
 use super::workload::Workload;
@@ -20,6 +20,8 @@ pub(crate) struct Proxies {
     pub(crate) poll_ms: u64,
     /// Leading requests that are not counted; by default a tenth.
     pub(crate) warmup: Option<usize>,
+    /// What goes wrong.
+    pub(crate) faults: Faults,
 }
 
 /// Requests at their times, and the engines that are to serve them.
@@ -68,6 +70,16 @@ impl Arena {
 
     /// Runs the requests through routers of one policy.
     pub(crate) fn run(&self, policy: &str, proxies: &Proxies, config: &Config) -> ResultRow {
+        self.record(policy, proxies, config).0
+    }
+
+    /// As [`Self::run`], with what became of each request.
+    pub(crate) fn record(
+        &self,
+        policy: &str,
+        proxies: &Proxies,
+        config: &Config,
+    ) -> (ResultRow, Vec<Record>) {
         let setting = Setting {
             fleet: self.fleet.0.clone(),
             block_tokens: self.block_tokens,
@@ -76,6 +88,7 @@ impl Arena {
             poll_micros: proxies.poll_ms * 1000,
             warmup: proxies.warmup.unwrap_or(self.requests.len() / 10),
             seed: self.seed,
+            faults: proxies.faults.clone(),
         };
         let make = |router: usize| {
             let conditions = Conditions {
@@ -89,7 +102,8 @@ impl Arena {
             policy::make(policy, &conditions)
                 .unwrap_or_else(|| unreachable!("{policy} is a known policy"))
         };
-        ResultRow {
+        let (result, records) = fleet::record(&setting, &self.requests, make);
+        let row = ResultRow {
             policy: policy.to_owned(),
             trace: self.trace.clone(),
             fleet: self.fleet.to_string(),
@@ -99,8 +113,9 @@ impl Arena {
             workers: proxies.workers,
             poll_ms: proxies.poll_ms,
             seed: self.seed,
-            result: fleet::run(&setting, &self.requests, make),
-        }
+            result,
+        };
+        (row, records)
     }
 }
 

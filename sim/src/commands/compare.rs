@@ -10,6 +10,7 @@ use plimsoll_sim::report::Table;
 use serde::Serialize;
 
 use super::arena::{self, Arena, Proxies};
+use super::disturb::Disturb;
 use super::workload::{Scenario, Workload};
 
 /// Arguments of `compare`.
@@ -17,6 +18,8 @@ use super::workload::{Scenario, Workload};
 pub(crate) struct Arguments {
     #[command(flatten)]
     workload: Workload,
+    #[command(flatten)]
+    disturb: Disturb,
     /// Engines by GPU kind (documents: 4xl4, else 8xh200).
     #[arg(long)]
     fleet: Option<Fleet>,
@@ -76,6 +79,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
         workers: arguments.workers as usize,
         poll_ms: arguments.poll_ms,
         warmup: arguments.warmup,
+        faults: arguments.disturb.faults(fleet.0.len())?,
     };
     let mut rows = Vec::new();
     for seed in arguments.workload.seed..arguments.workload.seed + arguments.seeds {

@@ -3,6 +3,7 @@
 mod arena;
 mod compare;
 mod contest;
+mod disturb;
 mod engines;
 mod load;
 mod workload;

@@ -46,6 +46,8 @@ struct Sequence {
 #[derive(Clone)]
 pub struct Engine {
     model: StepModel,
+    /// Multiple of the GPU's speed at which it runs.
+    speed: f64,
     block_tokens: u32,
     pool: BlockPool,
     waiting: VecDeque<Sequence>,
@@ -68,6 +70,7 @@ impl Engine {
     pub fn with_blocks(gpu: Gpu, block_tokens: u32, blocks: usize) -> Self {
         Self {
             model: gpu.step_model(),
+            speed: 1.0,
             block_tokens,
             pool: BlockPool::new(blocks),
             waiting: VecDeque::new(),
@@ -117,6 +120,11 @@ impl Engine {
     #[must_use]
     pub fn model(&self) -> StepModel {
         self.model
+    }
+
+    /// From the next step on it runs at `factor` times its GPU's speed.
+    pub fn set_speed(&mut self, factor: f64) {
+        self.speed = factor;
     }
 
     /// Whether a step is under way.
@@ -211,7 +219,8 @@ impl Engine {
         if load.prefill_tokens == 0 && load.decoding == 0 {
             return None;
         }
-        self.step = Some(self.model.step_micros(&load));
+        let micros = self.model.step_micros(&load);
+        self.step = Some((micros as f64 / self.speed) as u64);
         self.step
     }
 

@@ -3,14 +3,17 @@
 //! Each of R routers gets its own share of the requests, sees its own responses, and polls the engines at its own
 //! moments. Network delay is not modelled.
 
+mod event;
 mod flood;
+mod polls;
 mod prepare;
 mod result;
 mod run;
 #[cfg(test)]
 mod tests;
 
+pub use event::{Change, Faults, HostEvent};
 pub use flood::flood_rate;
 pub use prepare::{Prepared, prepare};
-pub use result::{E2e, Result as RunResult, Row as ResultRow, Tpot, Ttft};
-pub use run::{Setting, run};
+pub use result::{E2e, Record, Result as RunResult, Row as ResultRow, Tpot, Ttft};
+pub use run::{Setting, record, run};

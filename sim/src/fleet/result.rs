@@ -7,13 +7,17 @@ use super::run::Setting;
 use crate::load::spread_points;
 use crate::report::{GOOD_TPOT_MS, GOOD_TTFT_MS, Percentiles};
 
-/// What became of one request, microseconds.
+/// What became of one request; times are in microseconds.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Record {
-    pub(super) host: usize,
-    pub(super) first_token: Option<u64>,
-    pub(super) end: Option<u64>,
-    pub(super) cached_tokens: u32,
+pub struct Record {
+    /// Where it went, the last attempt's host; `None` before it came.
+    pub host: Option<usize>,
+    /// When its first token came.
+    pub first_token: Option<u64>,
+    /// When its last token came; `None` when it failed.
+    pub end: Option<u64>,
+    /// Prompt tokens that the host's cache gave.
+    pub cached_tokens: u32,
 }
 
 /// Figures of one policy.
@@ -124,7 +128,7 @@ impl Result {
         let shares: Vec<f64> = busy_at_start
             .iter()
             .zip(busy_at_end)
-            .map(|(start, end)| (end - start) as f64 / window)
+            .map(|(start, end)| end.saturating_sub(*start) as f64 / window)
             .collect();
         let all = records.iter().filter_map(|record| record.end);
         let in_window = all

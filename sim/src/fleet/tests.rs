@@ -13,6 +13,7 @@ fn setting(fleet: Vec<Gpu>, routers: usize) -> Setting {
         poll_micros: 200_000,
         warmup: 30,
         seed: 5,
+        faults: Faults::default(),
     }
 }
 
@@ -162,4 +163,80 @@ fn golden_table() {
         ]);
     }
     assert_eq!(table.to_string(), include_str!("golden.txt"), "\n{table}");
+}
+
+fn faults(events: &[&str]) -> Faults {
+    Faults {
+        events: events.iter().map(|text| text.parse().unwrap()).collect(),
+        ..Faults::default()
+    }
+}
+
+/// Every policy goes on with who is there: requests fail only with the host that dies under them.
+#[test]
+fn hosts_come_and_go() {
+    let requests = agents(600, 20.0);
+    let events = [
+        "t=8s host=1 die",
+        "t=14s host=1 join",
+        "t=4s host=2 join",
+        "t=16s host=0 leave",
+    ];
+    let setting = Setting {
+        faults: faults(&events),
+        ..setting(vec![Gpu::H200; 4], 2)
+    };
+    for name in policy::names() {
+        let (result, records) = record(&setting, &requests, make(name, &setting));
+        assert!(result.failed < 60, "{name}: {} failed", result.failed);
+        let served = |host, from: u64, to: u64| {
+            let there = requests.iter().zip(&records).filter(|(request, record)| {
+                (from..to).contains(&(request.at_micros / 1_000_000)) && record.host == Some(host)
+            });
+            there.count()
+        };
+        // A poll later everyone knows.
+        assert_eq!(served(1, 9, 14), 0, "{name}");
+        assert_eq!(served(2, 0, 4), 0, "{name}");
+        assert_eq!(served(0, 17, 60), 0, "{name}");
+        assert!(served(2, 5, 60) > 0, "{name}");
+        // A hash may have nothing for it.
+        assert!(served(1, 15, 60) > 0 || name.ends_with("hash"), "{name}");
+    }
+}
+
+#[test]
+fn polls_get_lost_and_come_late() {
+    let requests = agents(300, 12.0);
+    let disturbed = |poll_loss, poll_delay_micros| Setting {
+        faults: Faults {
+            poll_loss,
+            poll_delay_micros,
+            ..Faults::default()
+        },
+        ..setting(vec![Gpu::H200; 3], 2)
+    };
+    let of = |setting: &Setting| run(setting, &requests, make("least_load", setting));
+    let (well, lost, late) = (
+        of(&disturbed(0.0, 0)),
+        of(&disturbed(1.0, 0)),
+        of(&disturbed(0.0, 3_000_000)),
+    );
+    assert_eq!(lost.failed + late.failed, 0);
+    // Whoever hears nothing of queues takes what it sent long ago for waiting.
+    assert!(lost.ttft_ms.p99 > well.ttft_ms.p99);
+    assert_ne!(late, well);
+}
+
+#[test]
+fn a_throttled_host_takes_twice_the_time() {
+    let requests = agents(200, 1.0);
+    let slow = Setting {
+        faults: faults(&["t=0s host=0 speed=0.5"]),
+        ..setting(vec![Gpu::H200], 1)
+    };
+    let well = setting(vec![Gpu::H200], 1);
+    let of = |setting: &Setting| run(setting, &requests, make("round_robin", setting)).e2e_ms;
+    let ratio = of(&slow).p50 / of(&well).p50;
+    assert!((1.9..2.6).contains(&ratio), "{ratio}");
 }

@@ -7,8 +7,9 @@
 
 use super::loads::Loads;
 use super::prefix_index::PrefixIndex;
-use super::{Conditions, Policy, Polled, Truth, pick};
-use crate::engine::{TOKEN_BYTES, Token};
+use super::rival::Rival;
+use super::{Conditions, Truth, pick};
+use crate::engine::TOKEN_BYTES;
 use crate::fleet::Prepared;
 use crate::random::Random;
 
@@ -34,9 +35,9 @@ impl Aibrix {
     }
 
     fn matching(&self, now: u64, request: &Prepared) -> Option<usize> {
-        let own = |host: usize| f64::from(self.loads.hosts[host].own);
-        let all = || 0..self.loads.hosts.len();
-        let count = all().len() as f64;
+        let own = |host: usize| self.loads.own(host);
+        let all = || self.loads.listed();
+        let count = all().count() as f64;
         let mean = all().map(own).sum::<f64>() / count;
         let variance = all().map(|host| (own(host) - mean).powi(2)).sum::<f64>() / count;
         let bound = mean + STANDARD_DEVIATIONS * variance.sqrt();
@@ -50,30 +51,24 @@ impl Aibrix {
     }
 }
 
-impl Policy for Aibrix {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.loads.poll(hosts);
+impl Rival for Aibrix {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.loads
     }
 
-    fn choose(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
+    fn index(&mut self) -> Option<&mut PrefixIndex> {
+        Some(&mut self.index)
+    }
+
+    fn pick(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
         let (least, most) = self.loads.own_range();
         let matching = if most - least > IMBALANCE {
             None
         } else {
             self.matching(now, request)
         };
-        let hosts = &self.loads.hosts;
-        let random = &mut self.random;
-        let host = matching
-            .or_else(|| pick::least(random, 0..hosts.len(), |host| f64::from(hosts[host].own)))
-            .unwrap_or(0);
-        self.index.insert(host, now, &request.prompt);
-        self.loads.sent(host, request.id, request.prompt.tokens);
-        host
-    }
-
-    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
-        self.loads.token(host, token);
+        let loads = &self.loads;
+        matching.or_else(|| pick::least(&mut self.random, loads.listed(), |host| loads.own(host)))
     }
 }
 

@@ -13,8 +13,9 @@
 
 use super::loads::Loads;
 use super::prefix_index::PrefixIndex;
-use super::{Conditions, Policy, Polled, Truth};
-use crate::engine::{TOKEN_BYTES, Token};
+use super::rival::Rival;
+use super::{Conditions, Truth};
+use crate::engine::TOKEN_BYTES;
 use crate::fleet::Prepared;
 
 const TREE_BYTES: usize = 1 << 26;
@@ -59,7 +60,8 @@ impl CacheAware {
     }
 
     fn matching(&self, now: u64, request: &Prepared) -> Option<usize> {
-        let (blocks, hosts) = self.index.deepest(now, &request.prompt);
+        let listed = self.loads.listed();
+        let (blocks, hosts) = self.index.deepest(listed, now, &request.prompt);
         let tokens = blocks as f64 * f64::from(self.block_tokens);
         if tokens / f64::from(request.prompt.tokens) <= self.thresholds.matched {
             return None;
@@ -69,12 +71,16 @@ impl CacheAware {
     }
 }
 
-impl Policy for CacheAware {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.loads.poll(hosts);
+impl Rival for CacheAware {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.loads
     }
 
-    fn choose(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
+    fn index(&mut self) -> Option<&mut PrefixIndex> {
+        Some(&mut self.index)
+    }
+
+    fn pick(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
         let (least, most) = self.loads.own_range();
         let imbalanced = most - least > self.thresholds.abs
             && f64::from(most) > self.thresholds.rel * f64::from(least);
@@ -83,14 +89,7 @@ impl Policy for CacheAware {
         } else {
             self.matching(now, request)
         };
-        let host = matching.unwrap_or_else(|| self.loads.first_least_own());
-        self.index.insert(host, now, &request.prompt);
-        self.loads.sent(host, request.id, request.prompt.tokens);
-        host
-    }
-
-    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
-        self.loads.token(host, token);
+        matching.or_else(|| self.loads.first_least_own())
     }
 }
 

@@ -9,7 +9,7 @@ use plimsoll_core::router::{Outcome, Router, Ticket, Verdict};
 use plimsoll_core::snapshot;
 use plimsoll_core::time::{Instant, Micros};
 
-use super::{Conditions, Policy, Polled, Truth, address};
+use super::{Conditions, Policy, Polled, Truth, address, host_of, pick};
 use crate::engine::{HashKeyed, Token, chain};
 use crate::fleet::Prepared;
 use crate::random::Random;
@@ -98,24 +98,24 @@ impl Policy for CoreRouter {
     fn poll(&mut self, now: u64, hosts: &[Polled]) {
         let now = Instant::from_micros(now);
         self.epoch += 1;
-        let listed =
-            hosts
-                .iter()
-                .zip(&self.weights)
-                .enumerate()
-                .map(|(host, (polled, &weight))| Listed {
-                    address: address(host),
-                    weight,
-                    models: [0; host::MODELS],
-                    state: State::Ready,
-                    polled: Some(host::Polled {
-                        at: now,
-                        running: polled.running,
-                        waiting: polled.waiting,
-                        kv_used_q16: (polled.kv_used * 65_536.0) as u32,
-                        kv_capacity_tokens: polled.kv_capacity_tokens,
-                    }),
-                });
+        let listed = hosts
+            .iter()
+            .zip(&self.weights)
+            .enumerate()
+            .filter(|(_, (polled, _))| polled.listed)
+            .map(|(host, (polled, &weight))| Listed {
+                address: address(host),
+                weight,
+                models: [0; host::MODELS],
+                state: State::Ready,
+                polled: Some(host::Polled {
+                    at: Instant::from_micros(polled.at),
+                    running: polled.running,
+                    waiting: polled.waiting,
+                    kv_used_q16: (polled.kv_used * 65_536.0) as u32,
+                    kv_capacity_tokens: polled.kv_capacity_tokens,
+                }),
+            });
         snapshot::write(&mut self.snapshot, self.epoch, now, self.seed, listed);
         let applied = self.router.apply_snapshot(now, &self.snapshot);
         debug_assert!(applied.is_ok());
@@ -140,12 +140,13 @@ impl Policy for CoreRouter {
             },
         );
         if let Verdict::Forward(decision) = verdict
-            && let Some(host) = decision.ranked.first()
+            && let Some(first) = decision.ranked.first()
+            && let Some(host) = self.router.address(first).as_ref().map(host_of)
         {
             self.tickets.insert(request.id, decision.ticket);
             return host;
         }
-        self.random.below(truth.engines.len() as u64) as usize
+        pick::listed(&mut self.random, truth)
     }
 
     fn token(&mut self, now: u64, _host: usize, token: &Token, request: &Prepared) {
@@ -176,6 +177,20 @@ impl Policy for CoreRouter {
                     status: 200,
                     aborted: false,
                     failed: false,
+                },
+            );
+        }
+    }
+
+    fn failed(&mut self, now: u64, _host: usize, request: &Prepared) {
+        if let Some(ticket) = self.tickets.remove(&request.id) {
+            self.router.on_done(
+                Instant::from_micros(now),
+                ticket,
+                Outcome {
+                    status: 503,
+                    aborted: false,
+                    failed: true,
                 },
             );
         }

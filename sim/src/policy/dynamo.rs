@@ -12,8 +12,9 @@
 
 use super::loads::Loads;
 use super::prefix_index::PrefixIndex;
-use super::{Conditions, Policy, Polled, Truth, pick};
-use crate::engine::{HashKeyed, Prompt, Token};
+use super::rival::Rival;
+use super::{Conditions, Truth, pick};
+use crate::engine::{HashKeyed, Prompt};
 use crate::fleet::Prepared;
 use crate::random::Random;
 
@@ -65,6 +66,8 @@ pub(super) struct Dynamo {
     active: Vec<Active>,
     /// Own routing; `None` where the engines' events tell.
     index: Option<PrefixIndex>,
+    /// Uncached tokens of the request under choice, by host.
+    uncached: Vec<u32>,
     block_tokens: u32,
     random: Random,
 }
@@ -76,20 +79,21 @@ impl Dynamo {
             loads: Loads::new(hosts),
             active: vec![Active::default(); hosts],
             index: (!events).then(|| PrefixIndex::new(hosts, usize::MAX, TTL_MICROS)),
+            uncached: Vec::new(),
             block_tokens: conditions.block_tokens,
             random: Random::new(conditions.seed),
         }
     }
 }
 
-impl Policy for Dynamo {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.loads.poll(hosts);
+impl Rival for Dynamo {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.loads
     }
 
-    fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize {
+    fn pick(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> Option<usize> {
         let prompt = &request.prompt;
-        let uncached: Vec<u32> = (0..self.active.len())
+        self.uncached = (0..self.active.len())
             .map(|host| {
                 let overlap = match &self.index {
                     Some(index) => index.matched(host, now, prompt) as u32 * self.block_tokens,
@@ -99,24 +103,24 @@ impl Policy for Dynamo {
             })
             .collect();
         let cost = |host: usize| {
-            let prefill = self.loads.hosts[host].own_queued_tokens + u64::from(uncached[host]);
+            let prefill = self.loads.hosts[host].own_queued_tokens + u64::from(self.uncached[host]);
             let decode = self.active[host].with(prompt, self.block_tokens);
             prefill as f64 / f64::from(self.block_tokens) + decode as f64
         };
-        let best = pick::least(&mut self.random, 0..self.active.len(), cost).unwrap_or(0);
-        if let Some(index) = &mut self.index {
-            index.insert(best, now, prompt);
-        }
-        self.active[best].add(prompt, self.block_tokens);
-        self.loads.sent(best, request.id, uncached[best]);
-        best
+        pick::least(&mut self.random, self.loads.listed(), cost)
     }
 
-    fn token(&mut self, _now: u64, host: usize, token: &Token, request: &Prepared) {
-        self.loads.token(host, token);
-        if token.last {
-            self.active[host].remove(&request.prompt, self.block_tokens);
+    fn book(&mut self, now: u64, host: usize, request: &Prepared) {
+        if let Some(index) = &mut self.index {
+            index.insert(host, now, &request.prompt);
         }
+        self.active[host].add(&request.prompt, self.block_tokens);
+        let uncached = self.uncached[host];
+        self.loads.sent(host, request.id, uncached);
+    }
+
+    fn ended(&mut self, host: usize, request: &Prepared) {
+        self.active[host].remove(&request.prompt, self.block_tokens);
     }
 }
 

@@ -8,9 +8,10 @@
 //! unless the best of them would give the first token 18 s later than the best of all, by tokens in flight over
 //! 15,928 tokens/s.
 
+use super::loads::Loads;
+use super::rival::Rival;
 use super::view::View;
-use super::{Conditions, Policy, Polled, Truth, pick};
-use crate::engine::Token;
+use super::{Conditions, Truth, pick};
 use crate::fleet::Prepared;
 use crate::random::Random;
 
@@ -39,7 +40,7 @@ impl Gie {
 
     /// The hosts that the affinity filter leaves.
     fn gated(&self, matched: &[f64]) -> Vec<usize> {
-        let all = || 0..matched.len();
+        let all = || self.view.loads.listed();
         let ttft = |host: &usize| {
             self.view.loads.hosts[*host].own_queued_tokens as f64 / PREFILL_TOKENS_PER_SECOND
         };
@@ -54,12 +55,12 @@ impl Gie {
     }
 }
 
-impl Policy for Gie {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.view.poll(hosts);
+impl Rival for Gie {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.view.loads
     }
 
-    fn choose(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
+    fn pick(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
         let hosts = &self.view.loads.hosts;
         let matched: Vec<f64> = (0..hosts.len())
             .map(|host| {
@@ -70,7 +71,7 @@ impl Policy for Gie {
         let candidates = if self.gate {
             self.gated(&matched)
         } else {
-            (0..hosts.len()).collect()
+            self.view.loads.listed().collect()
         };
         let queues = candidates.iter().map(|&host| hosts[host].polled.waiting);
         let shortest = queues.clone().min().unwrap_or(0);
@@ -86,13 +87,11 @@ impl Policy for Gie {
                 + KV_WEIGHT * (1.0 - polled.kv_used)
                 + PREFIX_WEIGHT * matched[host]
         };
-        let best = pick::least(&mut self.random, candidates, |host| -score(host)).unwrap_or(0);
-        self.view.sent(best, request.id, &request.prompt);
-        best
+        pick::least(&mut self.random, candidates, |host| -score(host))
     }
 
-    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
-        self.view.token(host, token);
+    fn book(&mut self, _now: u64, host: usize, request: &Prepared) {
+        self.view.sent(host, request.id, &request.prompt);
     }
 }
 

@@ -11,8 +11,9 @@
 //! In flight are the router's own requests.
 
 use super::loads::Loads;
-use super::{Conditions, Policy, Polled, Truth};
-use crate::engine::{Token, chain, mix};
+use super::rival::Rival;
+use super::{Conditions, Truth};
+use crate::engine::{chain, mix};
 use crate::fleet::Prepared;
 use crate::random::Random;
 
@@ -104,31 +105,28 @@ impl Hashing {
         }
     }
 
-    fn own(&self, host: usize) -> f64 {
-        f64::from(self.loads.hosts[host].own)
-    }
-
     /// Own requests over what the host may have.
     fn overload(&self, host: usize) -> f64 {
-        let hosts = self.loads.hosts.len();
-        let total: f64 = (0..hosts).map(|host| self.own(host)).sum();
+        let hosts = self.loads.listed().count();
+        let total: f64 = self.loads.listed().map(|host| self.loads.own(host)).sum();
         match self.lookup {
             Lookup::Maglev(_) => {
                 let slots = ((total + 1.0) * BALANCE).ceil() / hosts as f64;
-                self.own(host) / slots.ceil().max(1.0)
+                self.loads.own(host) / slots.ceil().max(1.0)
             }
-            Lookup::Ring(_) => self.own(host) / ((total + 1.0) / hosts as f64 * BALANCE),
+            Lookup::Ring(_) => self.loads.own(host) / ((total + 1.0) / hosts as f64 * BALANCE),
         }
     }
 
-    fn host(&self, key: u64) -> usize {
-        let fits = |host: &usize| self.overload(*host) <= 1.0;
+    fn host(&self, key: u64) -> Option<usize> {
+        let listed = |host: usize| self.loads.hosts[host].polled.listed;
+        let fits = |host: &usize| listed(*host) && self.overload(*host) <= 1.0;
         let hosts = self.loads.hosts.len();
         match &self.lookup {
             Lookup::Maglev(table) => {
                 let first = usize::from(table[(key % MAGLEV as u64) as usize]);
                 if fits(&first) {
-                    return first;
+                    return Some(first);
                 }
                 let mut random = Random::new(key);
                 let mut order: Vec<usize> = (0..hosts).collect();
@@ -139,8 +137,9 @@ impl Hashing {
                 let least = order
                     .iter()
                     .copied()
+                    .filter(|&host| listed(host))
                     .min_by(|&a, &b| self.overload(a).total_cmp(&self.overload(b)));
-                order.into_iter().find(fits).or(least).unwrap_or(first)
+                order.into_iter().find(fits).or(least)
             }
             Lookup::Ring(ring) => {
                 let start = ring.partition_point(|&(point, _)| point < key);
@@ -150,25 +149,19 @@ impl Hashing {
                     .take(ring.len())
                     .map(|&(_, host)| host)
                     .find(fits)
-                    .unwrap_or_else(|| self.loads.first_least_own())
+                    .or_else(|| self.loads.first_least_own())
             }
         }
     }
 }
 
-impl Policy for Hashing {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.loads.poll(hosts);
+impl Rival for Hashing {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.loads
     }
 
-    fn choose(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
-        let host = self.host(self.key(request));
-        self.loads.sent(host, request.id, request.prompt.tokens);
-        host
-    }
-
-    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
-        self.loads.token(host, token);
+    fn pick(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
+        self.host(self.key(request))
     }
 }
 

@@ -39,35 +39,36 @@ impl Host {
 
 pub(super) struct LeastLoad {
     hosts: Vec<Host>,
-    polled_at: u64,
 }
 
 impl LeastLoad {
     pub(super) fn new(conditions: &Conditions<'_>) -> Self {
         Self {
             hosts: vec![Host::default(); conditions.fleet.len()],
-            polled_at: 0,
         }
     }
 }
 
 impl Policy for LeastLoad {
-    fn poll(&mut self, now: u64, hosts: &[Polled]) {
-        let seconds = now.saturating_sub(self.polled_at).max(1) as f64 / 1e6;
-        self.polled_at = now;
+    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
         for (host, &polled) in self.hosts.iter_mut().zip(hosts) {
-            let generated = polled.output_tokens - host.polled.output_tokens;
-            *host = Host {
-                polled,
-                in_flight: 0,
-                throughput: generated as f64 / seconds,
-            };
+            // An answer that was lost leaves the last one in force.
+            if polled.at != host.polled.at || polled.at == 0 {
+                let seconds = polled.at.saturating_sub(host.polled.at).max(1) as f64 / 1e6;
+                let generated = polled
+                    .output_tokens
+                    .saturating_sub(host.polled.output_tokens);
+                host.in_flight = 0;
+                host.throughput = generated as f64 / seconds;
+            }
+            host.polled = polled;
         }
     }
 
     fn choose(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
         let costs = self.hosts.iter().map(Host::cost).enumerate();
-        let best = costs
+        let listed = costs.filter(|&(host, _)| self.hosts[host].polled.listed);
+        let best = listed
             .min_by(|(_, a), (_, b)| a.total_cmp(b))
             .map_or(0, |(host, _)| host);
         self.hosts[best].in_flight += u64::from(request.prompt.tokens);
@@ -75,6 +76,8 @@ impl Policy for LeastLoad {
     }
 
     fn token(&mut self, _now: u64, _host: usize, _token: &Token, _request: &Prepared) {}
+
+    fn failed(&mut self, _now: u64, _host: usize, _request: &Prepared) {}
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 //! After its abstract: choose the host with the least (queued + own uncached prompt tokens) x (1 + requests). Blind to
 //! speed, no learned parts. Ties go to the host after the last choice.
 
+use super::loads::Loads;
+use super::rival::Rival;
 use super::view::View;
-use super::{Conditions, Policy, Polled, Truth};
-use crate::engine::Token;
+use super::{Conditions, Truth};
 use crate::fleet::Prepared;
 
 pub(super) struct Lmetric {
@@ -25,12 +26,12 @@ impl Lmetric {
     }
 }
 
-impl Policy for Lmetric {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.view.poll(hosts);
+impl Rival for Lmetric {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.view.loads
     }
 
-    fn choose(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
+    fn pick(&mut self, _now: u64, request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
         let count = self.view.loads.hosts.len();
         let uncached =
             |host: usize| request.prompt.tokens - self.view.cached_tokens(host, &request.prompt);
@@ -41,18 +42,17 @@ impl Policy for Lmetric {
             (queued + f64::from(uncached(host))) * f64::from(1 + view.requests())
         };
         let order = (1..=count).map(|offset| (self.last + offset) % count);
-        let scored = order.map(|host| (host, score(host)));
-        let best = scored
-            .min_by(|(_, a), (_, b)| a.total_cmp(b))
-            .map_or(0, |(host, _)| host);
+        let scored = order
+            .filter(|&host| self.view.loads.hosts[host].polled.listed)
+            .map(|host| (host, score(host)));
+        let (best, _) = scored.min_by(|(_, a), (_, b)| a.total_cmp(b))?;
         self.mean_uncached += (f64::from(uncached(best)) - self.mean_uncached) / 32.0;
         self.last = best;
-        self.view.sent(best, request.id, &request.prompt);
-        best
+        Some(best)
     }
 
-    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
-        self.view.token(host, token);
+    fn book(&mut self, _now: u64, host: usize, request: &Prepared) {
+        self.view.sent(host, request.id, &request.prompt);
     }
 }
 

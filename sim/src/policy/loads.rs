@@ -1,7 +1,7 @@
 //! Load as one router sees it: its own requests exactly, those of others as of the last poll.
 
 use super::Polled;
-use crate::engine::{HashKeyed, Token};
+use crate::engine::HashKeyed;
 
 /// One host.
 #[derive(Default)]
@@ -36,9 +36,12 @@ impl Loads {
 
     pub(super) fn poll(&mut self, hosts: &[Polled]) {
         for (host, &polled) in self.hosts.iter_mut().zip(hosts) {
+            // An answer that was lost leaves the last one in force, with what was booked at its time.
+            if polled.at != host.polled.at {
+                host.own_at_poll = host.own;
+                host.own_prefilling_at_poll = host.own_prefilling;
+            }
             host.polled = polled;
-            host.own_at_poll = host.own;
-            host.own_prefilling_at_poll = host.own_prefilling;
         }
     }
 
@@ -51,32 +54,40 @@ impl Loads {
         host.own_queued_tokens += u64::from(uncached);
     }
 
-    /// A token of an own request has come.
-    pub(super) fn token(&mut self, host: usize, token: &Token) {
-        let host = &mut self.hosts[host];
-        if token.ordinal == 1
-            && let Some(uncached) = self.uncached.remove(&token.id)
-        {
+    /// An own request is no longer waiting for its first token.
+    pub(super) fn prefilled(&mut self, host: usize, id: u64) {
+        if let Some(uncached) = self.uncached.remove(&id) {
+            let host = &mut self.hosts[host];
             host.own_prefilling -= 1;
             host.own_queued_tokens -= uncached;
         }
-        if token.last {
-            host.own -= 1;
-        }
+    }
+
+    /// An own request is no longer there.
+    pub(super) fn ended(&mut self, host: usize) {
+        self.hosts[host].own -= 1;
+    }
+
+    /// Hosts that may be chosen.
+    pub(super) fn listed(&self) -> impl Iterator<Item = usize> + Clone {
+        let hosts = self.hosts.iter().enumerate();
+        hosts.filter_map(|(host, load)| load.polled.listed.then_some(host))
+    }
+
+    /// Own requests on a host.
+    pub(super) fn own(&self, host: usize) -> f64 {
+        f64::from(self.hosts[host].own)
     }
 
     /// Least and greatest number of own requests on a host.
     pub(super) fn own_range(&self) -> (u32, u32) {
-        let own = self.hosts.iter().map(|host| host.own);
+        let own = self.listed().map(|host| self.hosts[host].own);
         (own.clone().min().unwrap_or(0), own.max().unwrap_or(0))
     }
 
     /// The first host with the fewest own requests.
-    pub(super) fn first_least_own(&self) -> usize {
-        let hosts = self.hosts.iter().enumerate();
-        hosts
-            .min_by_key(|(_, host)| host.own)
-            .map_or(0, |(host, _)| host)
+    pub(super) fn first_least_own(&self) -> Option<usize> {
+        self.listed().min_by_key(|&host| self.hosts[host].own)
     }
 }
 

@@ -15,6 +15,7 @@ mod pick;
 mod prefix_index;
 mod prequal;
 mod ray;
+mod rival;
 #[cfg(test)]
 mod script;
 mod view;
@@ -31,6 +32,10 @@ use core_router::{CoreRouter, Told};
 /// What a poll of one engine tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Polled {
+    /// When the engine said so, microseconds.
+    pub at: u64,
+    /// Whether the host is there to be chosen; one that is not has left, died or not joined yet.
+    pub listed: bool,
     /// Sequences in the batch.
     pub running: u32,
     /// Sequences in the queue.
@@ -52,6 +57,8 @@ pub struct Truth<'a> {
     pub engines: &'a [Engine],
     /// When each one's step under way ends.
     pub step_ends: &'a [u64],
+    /// Which hosts are there to be chosen.
+    pub listed: &'a [bool],
 }
 
 /// One router. It sees the requests it routes, their responses, and its polls; times are in microseconds.
@@ -62,6 +69,8 @@ pub trait Policy {
     fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize;
     /// A token of a request of its own has come.
     fn token(&mut self, now: u64, host: usize, token: &Token, request: &Prepared);
+    /// The host refused the connection or died with a request of its own.
+    fn failed(&mut self, now: u64, host: usize, request: &Prepared);
     /// What this worker tells the others of its proxy, if it tells anything.
     fn say(&mut self, _now: u64) -> Option<Vec<u8>> {
         None
@@ -155,4 +164,10 @@ pub fn make(name: &str, conditions: &Conditions<'_>) -> Option<Box<dyn Policy>> 
 fn address(host: usize) -> plimsoll_core::host::Address {
     let [.., high, low] = (host as u32).to_be_bytes();
     plimsoll_core::host::Address::new(IpAddr::V4(Ipv4Addr::new(10, 0, high, low)), 8000)
+}
+
+/// The host that [`address`] made up an address for.
+fn host_of(address: &plimsoll_core::host::Address) -> usize {
+    let [.., high, low, _, _] = address.to_bytes();
+    usize::from(u16::from_be_bytes([high, low]))
 }

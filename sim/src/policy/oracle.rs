@@ -90,6 +90,9 @@ impl Policy for Oracle {
     fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize {
         let mut best: Option<(u64, usize, Future)> = None;
         for (host, (engine, &step_end)) in truth.engines.iter().zip(truth.step_ends).enumerate() {
+            if !truth.listed[host] {
+                continue;
+            }
             // Another router may have sent something there since.
             if self.undisturbed[host].accepted != engine.totals().accepted
                 && let Some(future) = self.play(now, engine, step_end, None)
@@ -115,4 +118,6 @@ impl Policy for Oracle {
     }
 
     fn token(&mut self, _now: u64, _host: usize, _token: &Token, _request: &Prepared) {}
+
+    fn failed(&mut self, _now: u64, _host: usize, _request: &Prepared) {}
 }

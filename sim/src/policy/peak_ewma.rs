@@ -6,8 +6,8 @@
 //! Latency is the time to first token, all that a proxy sees before the body.
 
 use super::loads::Loads;
-use super::{Conditions, Policy, Polled, Truth, pick};
-use crate::engine::Token;
+use super::rival::Rival;
+use super::{Conditions, Truth, pick};
 use crate::fleet::Prepared;
 use crate::random::Random;
 
@@ -52,28 +52,27 @@ impl PeakEwma {
     }
 }
 
-impl Policy for PeakEwma {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.loads.poll(hosts);
+impl Rival for PeakEwma {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.loads
     }
 
-    fn choose(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
-        let two = pick::two(&mut self.random, self.latencies.len());
-        for host in two {
+    fn pick(&mut self, now: u64, _request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
+        let listed: Vec<usize> = self.loads.listed().collect();
+        let two = pick::two(&mut self.random, listed.len());
+        let two: Vec<usize> = two
+            .iter()
+            .filter_map(|&at| listed.get(at).copied())
+            .collect();
+        for &host in &two {
             self.latencies[host].observe(now, 0.0);
         }
-        let cost =
-            |host: usize| self.latencies[host].micros * f64::from(self.loads.hosts[host].own + 1);
-        let host = pick::least(&mut self.random, two, cost).unwrap_or(0);
-        self.loads.sent(host, request.id, request.prompt.tokens);
-        host
+        let cost = |host: usize| self.latencies[host].micros * (self.loads.own(host) + 1.0);
+        pick::least(&mut self.random, two, cost)
     }
 
-    fn token(&mut self, now: u64, host: usize, token: &Token, request: &Prepared) {
-        if token.ordinal == 1 {
-            self.latencies[host].observe(now, (now - request.at_micros) as f64);
-        }
-        self.loads.token(host, token);
+    fn first_token(&mut self, now: u64, host: usize, ttft: u64) {
+        self.latencies[host].observe(now, ttft as f64);
     }
 }
 

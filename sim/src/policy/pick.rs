@@ -1,5 +1,6 @@
 //! Choosing among candidates.
 
+use super::Truth;
 use crate::random::Random;
 
 /// The candidate of least cost, ties at random; `None` without candidates.
@@ -35,4 +36,11 @@ pub(super) fn two(random: &mut Random, hosts: usize) -> [usize; 2] {
     let others = hosts.saturating_sub(1).max(1);
     let second = (first + 1 + random.below(others as u64) as usize) % hosts.max(1);
     [first, second]
+}
+
+/// A host at random among those that are there; the first one if none is.
+pub(super) fn listed(random: &mut Random, truth: &Truth<'_>) -> usize {
+    let listed = truth.listed.iter().enumerate();
+    let listed = listed.filter_map(|(host, &listed)| listed.then_some(host));
+    least(random, listed, |_| 0.0).unwrap_or(0)
 }

@@ -37,14 +37,19 @@ impl PrefixIndex {
             .count()
     }
 
-    /// The longest match, in blocks, and the hosts that have it.
-    pub(super) fn deepest(&self, now: u64, prompt: &Prompt) -> (usize, Vec<usize>) {
-        let matched: Vec<usize> = (0..self.hosts.len())
-            .map(|host| self.matched(host, now, prompt))
+    /// The longest match among `hosts`, in blocks, and those that have it.
+    pub(super) fn deepest(
+        &self,
+        hosts: impl Iterator<Item = usize>,
+        now: u64,
+        prompt: &Prompt,
+    ) -> (usize, Vec<usize>) {
+        let matched: Vec<(usize, usize)> = hosts
+            .map(|host| (self.matched(host, now, prompt), host))
             .collect();
-        let longest = matched.iter().copied().max().unwrap_or(0);
-        let hosts = (0..matched.len()).filter(|&host| matched[host] == longest);
-        (longest, hosts.collect())
+        let longest = matched.iter().map(|&(blocks, _)| blocks).max().unwrap_or(0);
+        let best = matched.iter().filter(|&&(blocks, _)| blocks == longest);
+        (longest, best.map(|&(_, host)| host).collect())
     }
 
     /// When the first `blocks` blocks of `prompt` were last sent to `host`.
@@ -86,10 +91,13 @@ mod tests {
         index.insert(0, 0, &prompt(&[1, 2, 3]));
         index.insert(1, 500, &prompt(&[1, 2]));
         assert_eq!(index.matched(0, 500, &prompt(&[1, 2, 4])), 2);
-        assert_eq!(index.deepest(500, &prompt(&[1, 2, 3, 4])), (3, vec![0]));
-        assert_eq!(index.deepest(500, &prompt(&[1])), (1, vec![0, 1]));
+        assert_eq!(
+            index.deepest(0..2, 500, &prompt(&[1, 2, 3, 4])),
+            (3, vec![0])
+        );
+        assert_eq!(index.deepest(0..2, 500, &prompt(&[1])), (1, vec![0, 1]));
         assert_eq!(index.last_use(1, 2, &prompt(&[1, 2])), Some(500));
-        assert_eq!(index.deepest(1001, &prompt(&[1, 2, 3])), (2, vec![1]));
+        assert_eq!(index.deepest(0..2, 1001, &prompt(&[1, 2, 3])), (2, vec![1]));
         index.insert(1, 900, &prompt(&[11, 12, 13, 14, 15, 16, 17, 18, 19]));
         assert_eq!(index.size(1), 9);
         assert_eq!(index.matched(1, 900, &prompt(&[1, 2])), 0);

@@ -110,7 +110,8 @@ impl Prequal {
     fn probe(&mut self, now: u64, truth: &Truth<'_>) {
         let mut probed: Vec<usize> = Vec::new();
         let others = |probed: &Vec<usize>| {
-            let hosts = (0..truth.engines.len()).filter(|host| !probed.contains(host));
+            let hosts = (0..truth.engines.len())
+                .filter(|&host| truth.listed[host] && !probed.contains(&host));
             hosts.collect::<Vec<_>>()
         };
         for _ in 0..PROBES {
@@ -141,14 +142,16 @@ impl Policy for Prequal {
     fn poll(&mut self, _now: u64, _hosts: &[Polled]) {}
 
     fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize {
-        self.pool.retain(|probe| now - probe.at <= MAX_AGE_MICROS);
+        // A probe of a host that has gone is of no use: its connection would be refused.
+        self.pool
+            .retain(|probe| now - probe.at <= MAX_AGE_MICROS && truth.listed[probe.host]);
         let best = if self.pool.len() < 2 {
             None
         } else {
             self.extreme(false)
         };
         let host = match best {
-            None => self.random.below(truth.engines.len() as u64) as usize,
+            None => pick::listed(&mut self.random, truth),
             Some(position) => {
                 let probe = &mut self.pool[position];
                 probe.in_flight += 1;
@@ -184,6 +187,10 @@ impl Policy for Prequal {
             }
             samples.push((arrived, (now - request.at_micros) as f64));
         }
+    }
+
+    fn failed(&mut self, _now: u64, _host: usize, request: &Prepared) {
+        self.at_arrival.remove(&request.id);
     }
 }
 

@@ -9,8 +9,8 @@
 
 use super::loads::Loads;
 use super::prefix_index::PrefixIndex;
-use super::{Conditions, Policy, Polled, Truth, pick};
-use crate::engine::Token;
+use super::rival::Rival;
+use super::{Conditions, Truth, pick};
 use crate::fleet::Prepared;
 use crate::random::Random;
 
@@ -36,44 +36,40 @@ impl Ray {
     }
 
     fn candidates(&mut self, now: u64, request: &Prepared) -> Vec<usize> {
-        let queues = self
-            .loads
-            .hosts
-            .iter()
-            .map(super::loads::HostLoad::requests);
+        let all: Vec<usize> = self.loads.listed().collect();
+        let queues = all.iter().map(|&host| self.loads.hosts[host].requests());
         let shortest = queues.clone().min().unwrap_or(0);
         if queues.max().unwrap_or(0) - shortest > IMBALANCE {
-            return pick::two(&mut self.random, self.loads.hosts.len()).to_vec();
+            let two = pick::two(&mut self.random, all.len());
+            return two.map(|position| all[position]).to_vec();
         }
-        let (blocks, hosts) = self.index.deepest(now, &request.prompt);
+        let hosts = all.iter().copied();
+        let (blocks, hosts) = self.index.deepest(hosts, now, &request.prompt);
         let tokens = blocks as f64 * f64::from(self.block_tokens);
         if tokens / f64::from(request.prompt.tokens) >= MATCH_RATE {
             return hosts;
         }
-        let all = 0..self.loads.hosts.len();
-        let smallest = all.clone().map(|host| self.index.size(host)).min();
-        all.filter(|&host| Some(self.index.size(host)) == smallest)
+        let smallest = all.iter().map(|&host| self.index.size(host)).min();
+        all.into_iter()
+            .filter(|&host| Some(self.index.size(host)) == smallest)
             .collect()
     }
 }
 
-impl Policy for Ray {
-    fn poll(&mut self, _now: u64, hosts: &[Polled]) {
-        self.loads.poll(hosts);
+impl Rival for Ray {
+    fn loads(&mut self) -> &mut Loads {
+        &mut self.loads
     }
 
-    fn choose(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> usize {
+    fn index(&mut self) -> Option<&mut PrefixIndex> {
+        Some(&mut self.index)
+    }
+
+    fn pick(&mut self, now: u64, request: &Prepared, _truth: &Truth<'_>) -> Option<usize> {
         let candidates = self.candidates(now, request);
         let hosts = &self.loads.hosts;
         let queue = |host: usize| f64::from(hosts[host].requests());
-        let host = pick::least(&mut self.random, candidates, queue).unwrap_or(0);
-        self.index.insert(host, now, &request.prompt);
-        self.loads.sent(host, request.id, request.prompt.tokens);
-        host
-    }
-
-    fn token(&mut self, _now: u64, host: usize, token: &Token, _request: &Prepared) {
-        self.loads.token(host, token);
+        pick::least(&mut self.random, candidates, queue)
     }
 }
 

@@ -19,6 +19,7 @@ pub(super) fn prompt(blocks: &[u64]) -> Prompt {
 /// What a poll tells.
 pub(super) fn polled(running: u32, waiting: u32) -> Polled {
     Polled {
+        listed: true,
         running,
         waiting,
         kv_capacity_tokens: 850_000,
@@ -34,6 +35,7 @@ pub(super) struct Script {
     pub(super) engines: Vec<Engine>,
     pub(super) now: u64,
     pub(super) session: u64,
+    polls: u64,
 }
 
 impl Script {
@@ -52,13 +54,20 @@ impl Script {
             engines: vec![Engine::new(Gpu::H200, BLOCK_TOKENS); hosts],
             now: 0,
             session: 0,
+            polls: 0,
         };
         script.poll(&vec![polled(0, 0); hosts]);
         script
     }
 
     pub(super) fn poll(&mut self, hosts: &[Polled]) {
-        self.policy.poll(self.now, hosts);
+        self.polls += 1;
+        let at = |polled: &Polled| Polled {
+            at: self.polls,
+            ..*polled
+        };
+        let hosts: Vec<Polled> = hosts.iter().map(at).collect();
+        self.policy.poll(self.now, &hosts);
     }
 
     fn request(&self, id: u64, blocks: &[u64]) -> Prepared {
@@ -80,6 +89,7 @@ impl Script {
         let truth = Truth {
             engines: &self.engines,
             step_ends: &vec![0; self.engines.len()],
+            listed: &vec![true; self.engines.len()],
         };
         let host = self.policy.choose(self.now, &request, &truth);
         self.sent.insert(id, request);

@@ -1,8 +1,8 @@
 //! What a prefix-aware rival knows: load, and which prefixes it sent where, as far as the host can still hold them.
 
+use super::Conditions;
 use super::loads::Loads;
-use super::{Conditions, Polled};
-use crate::engine::{BlockId, BlockPool, Prompt, Token};
+use crate::engine::{BlockId, BlockPool, Prompt};
 
 /// A fleet as one router sees it.
 pub(super) struct View {
@@ -24,10 +24,6 @@ impl View {
             block_tokens: conditions.block_tokens,
             held: Vec::new(),
         }
-    }
-
-    pub(super) fn poll(&mut self, hosts: &[Polled]) {
-        self.loads.poll(hosts);
     }
 
     /// Tokens of `prompt` that `host` is believed to hold.
@@ -53,10 +49,5 @@ impl View {
                 .map_while(|&hash| cache.allocate(Some(hash))),
         );
         cache.release(&mut self.held);
-    }
-
-    /// A token of an own request has come.
-    pub(super) fn token(&mut self, host: usize, token: &Token) {
-        self.loads.token(host, token);
     }
 }

@@ -7,7 +7,7 @@ use core::str::FromStr;
 use std::path::PathBuf;
 
 use clap::Args;
-use plimsoll_sim::fleet::ResultRow;
+use plimsoll_sim::fleet::{Faults, ResultRow};
 use plimsoll_sim::policy;
 use serde::Serialize;
 
@@ -166,6 +166,7 @@ fn hold(
             workers: 1,
             poll_ms: routers.poll_ms,
             warmup: None,
+            faults: Faults::default(),
         };
         for policy in &arguments.policies {
             let known = rows
