@@ -13,7 +13,7 @@
 //! 4. [`fleet`] and [`host`] hold what is known of every host: the engines' own counters, and our own outstanding work.
 //! 5. [`eligible`] rules hosts out, each with a typed reason.
 //! 6. [`score`] predicts microseconds for every host that is left; [`policy`] holds the classic policies beside it.
-//! 7. [`pick`] ranks the best three, spreading near ties.
+//! 7. [`pick`] ranks the best three, spreading near ties. [`choose`] is steps 6 and 7 as one function of plain facts.
 //! 8. [`observe`] reads the response: first token, gaps, usage.
 //! 9. [`learn`] turns that into speeds, and the next request finds a better informed router.
 //!
@@ -40,6 +40,7 @@ extern crate alloc;
 extern crate std;
 
 mod bytes;
+pub mod choose;
 pub mod collect;
 pub mod config;
 pub mod cost;

@@ -5,8 +5,8 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::choose::Hosts;
 use crate::config::Policy;
-use crate::fleet::Fleet;
 use crate::pick::{self, RANKS, Ranked};
 use crate::rng::Rng;
 
@@ -14,7 +14,8 @@ use crate::rng::Rng;
 #[derive(Clone, Debug)]
 pub struct Classic {
     rng: Rng,
-    last: usize,
+    /// The host of the last turn.
+    last: Option<u16>,
     credit: Vec<i64>,
 }
 
@@ -37,33 +38,46 @@ impl Classic {
     pub fn new(seed: u64, hosts: usize) -> Self {
         Self {
             rng: Rng::new(seed),
-            last: usize::MAX,
+            last: None,
             credit: vec![0; hosts],
         }
     }
 
-    /// Names hosts among the `count` ones in `eligible`.
-    pub fn choose(
-        &mut self,
-        policy: Policy,
-        fleet: &Fleet,
-        eligible: &[u64],
-        count: usize,
-        seed: u64,
-    ) -> Ranked {
+    /// The memory that a decision record tells of: [`Self::rng`], [`Self::last`] and the [`Self::credit`] of each host.
+    pub fn recorded(rng: u64, last: Option<u16>, credit: impl Iterator<Item = i64>) -> Self {
+        Self {
+            rng: Rng::new(rng),
+            last,
+            credit: credit.collect(),
+        }
+    }
+
+    /// State of the random sequence.
+    pub const fn rng(&self) -> u64 {
+        self.rng.state()
+    }
+
+    /// The host of the last turn.
+    pub const fn last(&self) -> Option<u16> {
+        self.last
+    }
+
+    /// What the host at `index` has earned and not been paid.
+    pub fn credit(&self, index: usize) -> i64 {
+        self.credit.get(index).copied().unwrap_or(0)
+    }
+
+    /// Names hosts among the eligible.
+    pub fn choose<H: Hosts>(&mut self, policy: Policy, seed: u64, hosts: &H) -> Ranked {
         let mut ranked = Ranked::default();
-        let in_flight = |index: usize| {
-            fleet
-                .get(index)
-                .map_or((u64::MAX, 0), |host| (u64::from(host.ours()), host.key))
-        };
+        let eligible = hosts.eligible();
+        let facts = |index: usize| hosts.facts(index).unwrap_or_default();
         match policy {
             Policy::RoundRobin => {
-                let next = each(eligible)
-                    .find(|index| self.last == usize::MAX || *index > self.last)
-                    .or_else(|| each(eligible).next());
+                let due = |index: &usize| self.last.is_none_or(|last| *index > usize::from(last));
+                let next = each(eligible).find(due).or_else(|| each(eligible).next());
                 if let Some(next) = next {
-                    self.last = next;
+                    self.last = u16::try_from(next).ok();
                     let after = each(eligible).filter(|index| *index > next);
                     let around = each(eligible).filter(|index| *index < next);
                     core::iter::once(next)
@@ -75,30 +89,30 @@ impl Classic {
             }
             Policy::WeightedRoundRobin => {
                 // Smooth weighted round robin, as nginx does it: everyone earns its weight, the richest is chosen and pays the total.
-                let weight =
-                    |index: usize| fleet.get(index).map_or(0, |host| i64::from(host.weight));
+                let weight = |index: usize| i64::from(facts(index).weight);
                 let mut total = 0;
                 for index in each(eligible) {
                     total += weight(index);
                     if let Some(credit) = self.credit.get_mut(index) {
-                        *credit += weight(index);
+                        *credit = credit.saturating_add(weight(index));
                     }
                 }
-                let credit = |index: usize| self.credit.get(index).copied().unwrap_or(0);
-                ranked = pick::smallest(each(eligible).map(|index| (-credit(index), index)));
+                let poorest_last = |index| (self.credit(index).saturating_neg(), index);
+                ranked = pick::smallest(each(eligible).map(poorest_last));
                 if let Some(credit) = ranked.first().and_then(|first| self.credit.get_mut(first)) {
-                    *credit -= total;
+                    *credit = credit.saturating_sub(total);
                 }
             }
             Policy::LeastRequest => {
                 let scores = each(eligible).map(|index| {
-                    let (load, key) = in_flight(index);
-                    (index, key, load)
+                    let host = facts(index);
+                    (index, host.key, u64::from(host.load))
                 });
                 ranked = pick::rank(scores, seed, 0);
             }
             Policy::Random | Policy::PowerOfTwo | Policy::Plimsoll => {
-                let size = u32::try_from(count).unwrap_or(u32::MAX);
+                let size = eligible.iter().map(|word| word.count_ones()).sum();
+                let count = size as usize;
                 let first = self.rng.below(size) as usize;
                 let second = if count > 1 {
                     (first + 1 + self.rng.below(size - 1) as usize) % count
@@ -107,7 +121,7 @@ impl Classic {
                 };
                 let mut pair = [each(eligible).nth(first), each(eligible).nth(second)];
                 if policy == Policy::PowerOfTwo {
-                    pair.sort_by_key(|index| index.map_or(u64::MAX, |index| in_flight(index).0));
+                    pair.sort_by_key(|index| index.map_or(u32::MAX, |index| facts(index).load));
                 }
                 let [first, second] = pair;
                 first.into_iter().for_each(|index| ranked.push(index));
@@ -124,33 +138,43 @@ impl Classic {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fleet::Listed;
-    use crate::host::{Address, State};
-    use alloc::format;
+    use crate::choose::Facts;
+    use crate::score::Inputs;
+
+    struct Fleet {
+        eligible: [u64; 1],
+        hosts: Vec<Facts>,
+    }
+
+    impl Hosts for Fleet {
+        fn eligible(&self) -> &[u64] {
+            &self.eligible
+        }
+        fn facts(&self, index: usize) -> Option<Facts> {
+            self.hosts.get(index).copied()
+        }
+        fn inputs(&self, _: usize) -> Option<Inputs> {
+            None
+        }
+    }
 
     fn fleet(weights: &[u32]) -> Fleet {
-        let mut fleet = Fleet::new(64);
-        let list = weights.iter().enumerate().map(|(i, weight)| Listed {
-            address: Address::parse(&format!("10.0.0.{}:80", i + 1)).unwrap(),
+        let host = |(key, weight): (u64, &u32)| Facts {
+            key,
             weight: *weight,
-            models: [0; 4],
-            state: State::Ready,
-            polled: None,
-        });
-        fleet.sync(list, |_| {});
-        fleet
+            ..Facts::default()
+        };
+        Fleet {
+            eligible: [(1 << weights.len()) - 1],
+            hosts: (1..).zip(weights).map(host).collect(),
+        }
     }
 
     fn firsts(policy: Policy, weights: &[u32], rounds: u64) -> Vec<usize> {
         let fleet = fleet(weights);
         let mut classic = Classic::new(1, 64);
-        let eligible = [(1u64 << weights.len()) - 1];
         (0..rounds)
-            .filter_map(|seed| {
-                classic
-                    .choose(policy, &fleet, &eligible, weights.len(), seed)
-                    .first()
-            })
+            .filter_map(|seed| classic.choose(policy, seed, &fleet).first())
             .collect()
     }
 
@@ -178,37 +202,25 @@ mod tests {
             assert!((900..1100).contains(&share), "{share}");
         }
         let mut fleet = fleet(&[1; 4]);
-        fleet.get_mut(2).unwrap().own.requests = 9;
+        fleet.hosts[2].load = 9;
         let mut classic = Classic::new(1, 64);
         for seed in 0..500 {
-            assert_ne!(
-                classic
-                    .choose(Policy::PowerOfTwo, &fleet, &[0b1111], 4, seed)
-                    .first(),
-                Some(2)
-            );
-            assert_ne!(
-                classic
-                    .choose(Policy::LeastRequest, &fleet, &[0b1111], 4, seed)
-                    .first(),
-                Some(2)
-            );
+            let choice = classic.choose(Policy::PowerOfTwo, seed, &fleet);
+            assert_ne!(choice.first(), Some(2));
+            let choice = classic.choose(Policy::LeastRequest, seed, &fleet);
+            assert_ne!(choice.first(), Some(2));
         }
     }
 
     #[test]
     fn one_host_or_none() {
         for (_, policy) in Policy::NAMES {
-            let fleet = fleet(&[1]);
+            let mut fleet = fleet(&[1]);
             let mut classic = Classic::new(1, 64);
-            assert_eq!(
-                classic
-                    .choose(policy, &fleet, &[1], 1, 0)
-                    .iter()
-                    .collect::<Vec<_>>(),
-                [0]
-            );
-            assert!(classic.choose(policy, &fleet, &[0], 0, 0).is_empty());
+            let all: Vec<usize> = classic.choose(policy, 0, &fleet).iter().collect();
+            assert_eq!(all, [0]);
+            fleet.eligible = [0];
+            assert!(classic.choose(policy, 0, &fleet).is_empty());
         }
     }
 }

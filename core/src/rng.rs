@@ -18,6 +18,11 @@ impl Rng {
         Self(seed)
     }
 
+    /// The seed of what is left of the sequence.
+    pub const fn state(&self) -> u64 {
+        self.0
+    }
+
     /// The next 64 bits.
     pub const fn next(&mut self) -> u64 {
         let out = mix(self.0);

@@ -18,6 +18,7 @@ use core::fmt;
 
 pub use host::ConfiguredHost;
 
+use crate::choose::Rules;
 use crate::fixed;
 use crate::hash;
 use crate::time::Micros;
@@ -237,6 +238,15 @@ impl Config {
     /// Every problem found, each naming the field, its value and what is accepted.
     pub fn parse(json: &[u8]) -> Result<Self, ConfigErrors> {
         parse::parse(json)
+    }
+
+    /// How a host is chosen.
+    pub const fn rules(&self) -> Rules<'_> {
+        Rules {
+            policy: self.policy,
+            weights: &self.weights,
+            tie_band: self.tie_band,
+        }
     }
 
     /// The JSON schema of the document, from the same declaration that reads it.

@@ -50,6 +50,8 @@ pub struct Terms {
 }
 
 /// Scores a host for a request of `prompt_tokens`. It looks at nothing but its arguments, so that a recorded decision can be made again.
+// In the loop over all hosts: see `Hosts::inputs` of the fleet.
+#[inline(always)]
 pub fn score(weights: &Weights, prompt_tokens: u64, inputs: &Inputs) -> Terms {
     let uncached_tokens = inputs.uncached_tokens(prompt_tokens);
     let n = u64::from(inputs.requests);
