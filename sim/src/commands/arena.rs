@@ -4,10 +4,20 @@ use std::path::Path;
 
 use plimsoll_core::config::Config;
 use plimsoll_sim::engine::{Fleet, chain};
-use plimsoll_sim::fleet::{self, Faults, Prepared, Record, ResultRow, Setting};
+use plimsoll_sim::fleet::{self, Faults, Prepared, Record, ResultRow, Setting, flood_rate};
 use plimsoll_sim::policy::{self, Conditions};
 
 use super::workload::Workload;
+
+/// No policy, but what none can beat.
+pub(crate) const BOUND: &str = "bound";
+
+/// Names of all policies, and the bound's.
+pub(crate) fn names() -> Vec<&'static str> {
+    let mut names = policy::names();
+    names.push(BOUND);
+    names
+}
 
 /// The routers in front of the fleet.
 #[derive(Clone, Debug)]
@@ -30,7 +40,7 @@ pub(crate) struct Arena {
     fleet: Fleet,
     block_tokens: u32,
     requests: Vec<Prepared>,
-    load: Option<f64>,
+    load: f64,
     arrivals_rps: f64,
     seed: u64,
 }
@@ -57,11 +67,16 @@ impl Arena {
         }
         let requests = fleet::prepare(&rows, block_tokens);
         let span = requests.last().map_or(1, |last| last.at_micros.max(1)) as f64 / 1e6;
+        let arrivals_rps = requests.len() as f64 / span;
+        let load = load.unwrap_or_else(|| {
+            let flooded = flood_rate(&fleet.0, block_tokens, &rows);
+            (arrivals_rps / flooded * 1000.0).round() / 1000.0
+        });
         Ok(Self {
             trace: workload.name(),
             fleet: fleet.clone(),
             block_tokens,
-            arrivals_rps: requests.len() as f64 / span,
+            arrivals_rps,
             requests,
             load,
             seed,
@@ -102,7 +117,10 @@ impl Arena {
             policy::make(policy, &conditions)
                 .unwrap_or_else(|| unreachable!("{policy} is a known policy"))
         };
-        let (result, records) = fleet::record(&setting, &self.requests, make);
+        let (result, records) = match policy {
+            BOUND => (fleet::bound(&setting, &self.requests), Vec::new()),
+            _ => fleet::record(&setting, &self.requests, make),
+        };
         let row = ResultRow {
             policy: policy.to_owned(),
             trace: self.trace.clone(),

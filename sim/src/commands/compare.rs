@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use plimsoll_sim::engine::{Fleet, Gpu};
 use plimsoll_sim::fleet::ResultRow;
-use plimsoll_sim::policy;
 use plimsoll_sim::report::Table;
 use serde::Serialize;
 
@@ -23,12 +22,12 @@ pub(crate) struct Arguments {
     /// Engines by GPU kind (documents: 4xl4, else 8xh200).
     #[arg(long)]
     fleet: Option<Fleet>,
-    /// Policies; `plimsoll-sim compare --help` lists them.
+    /// Policies, and `bound`: what none can beat.
     #[arg(
         long,
         value_delimiter = ',',
-        default_value = "round_robin,least_request,lmetric,gie,plimsoll,oracle",
-        value_parser = clap::builder::PossibleValuesParser::new(policy::names())
+        default_value = "round_robin,least_request,lmetric,gie,plimsoll,oracle,bound",
+        value_parser = clap::builder::PossibleValuesParser::new(arena::names())
     )]
     policies: Vec<String>,
     /// Independent routers, each with a view of its own.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use plimsoll_sim::engine::Gpu;
 use plimsoll_sim::fleet::flood_rate;
-use plimsoll_sim::trace::{self, Agents, Documents, Format, MultiTurn, Row};
+use plimsoll_sim::trace::{self, Agents, Bursts, Documents, Format, MultiTurn, Row};
 
 /// Requests generated when no limit is given.
 const GENERATED: usize = 2000;
@@ -21,6 +21,8 @@ pub(crate) enum Scenario {
     Agents,
     /// Conversations whose prompts grow turn by turn.
     MultiTurn,
+    /// Short chats of few tenants that come eight times as fast in bursts.
+    Bursts,
 }
 
 impl Scenario {
@@ -30,6 +32,7 @@ impl Scenario {
             Self::Documents => "documents",
             Self::Agents => "agents",
             Self::MultiTurn => "multi-turn",
+            Self::Bursts => "bursts",
         }
     }
 }
@@ -178,6 +181,7 @@ impl Workload {
             }
             Scenario::Agents => Agents::default().rows(count, 1.0, seed),
             Scenario::MultiTurn => MultiTurn::default().rows(count, 1.0, seed),
+            Scenario::Bursts => Bursts::default().rows(count, 1.0, seed),
         })
     }
 }

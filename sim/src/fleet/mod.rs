@@ -3,6 +3,7 @@
 //! Each of R routers gets its own share of the requests, sees its own responses, and polls the engines at its own
 //! moments. Network delay is not modelled.
 
+mod bound;
 mod event;
 mod flood;
 mod polls;
@@ -12,6 +13,7 @@ mod run;
 #[cfg(test)]
 mod tests;
 
+pub use bound::bound;
 pub use event::{Change, Faults, HostEvent};
 pub use flood::flood_rate;
 pub use prepare::{Prepared, prepare};

@@ -74,8 +74,8 @@ pub struct Row {
     pub trace: String,
     /// Fleet, as on the command line.
     pub fleet: String,
-    /// Share of what round robin completes when flooded; absent where the trace's own rate was scaled.
-    pub load: Option<f64>,
+    /// Share of what round robin completes when flooded.
+    pub load: f64,
     /// Requests that arrive a second.
     pub arrivals_rps: f64,
     /// Independent proxies.

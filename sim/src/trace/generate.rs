@@ -135,6 +135,91 @@ impl Agents {
     }
 }
 
+/// Short chats of a few tenants, each with a system prompt of its own, that come in bursts: calm and burst take turns, and a tenant's
+/// burst is mostly its own.
+#[derive(Clone, Debug)]
+pub struct Bursts {
+    /// Tenants.
+    pub tenants: usize,
+    /// Tokens of a system prompt: uniform between these.
+    pub system_tokens: (u32, u32),
+    /// Median tokens of a question.
+    pub question_tokens: f64,
+    /// Median tokens of an answer.
+    pub output_tokens: f64,
+    /// How many times as fast requests come in a burst as in between.
+    pub factor: f64,
+    /// Mean requests of a calm and of a burst.
+    pub lengths: (f64, f64),
+    /// Share of a burst that is one tenant's.
+    pub own_share: f64,
+}
+
+impl Default for Bursts {
+    fn default() -> Self {
+        Self {
+            tenants: 8,
+            system_tokens: (200, 2000),
+            question_tokens: 600.0,
+            output_tokens: 200.0,
+            factor: 8.0,
+            lengths: (150.0, 150.0),
+            own_share: 0.7,
+        }
+    }
+}
+
+impl Bursts {
+    /// `count` requests, `rate` a second in the mean: Poisson arrivals of either rate.
+    #[must_use]
+    pub fn rows(&self, count: usize, rate: f64, seed: u64) -> Vec<Row> {
+        let mut random = Random::new(seed);
+        let tenants = self.tenants.max(1) as u64;
+        let (least, most) = self.system_tokens;
+        let systems: Vec<u32> = (0..tenants)
+            .map(|_| least + random.below(u64::from(most - least) + 1) as u32)
+            .collect();
+        // So that the mean over calm and burst, by requests, is the rate asked for.
+        let (calm, burst) = self.lengths;
+        let calm_gap = 1e6 / rate * (calm + burst) / (calm + burst / self.factor);
+        let (mut at, mut bursting, mut left, mut owner) = (0.0, true, 0u64, 0);
+        let row = |_| {
+            if left == 0 {
+                bursting = !bursting;
+                left = random.exponential(if bursting { burst } else { calm }) as u64 + 1;
+                owner = random.below(tenants);
+            }
+            left -= 1;
+            at += random.exponential(calm_gap / if bursting { self.factor } else { 1.0 });
+            let tenant = if bursting && random.unit() < self.own_share {
+                owner
+            } else {
+                random.below(tenants)
+            };
+            let system = Segment {
+                id: chain(seed, tenant),
+                tokens: systems[tenant as usize],
+            };
+            let question = Segment {
+                id: random.bits(),
+                tokens: random
+                    .log_normal(self.question_tokens, 1.0)
+                    .clamp(8.0, 16_384.0) as u32,
+            };
+            Row {
+                at_micros: at as u64,
+                segments: vec![system, question],
+                output_tokens: random
+                    .log_normal(self.output_tokens, 0.8)
+                    .clamp(1.0, 2000.0) as u32,
+                tenant: tenant + 1,
+                session: 0,
+            }
+        };
+        (0..count).map(row).collect()
+    }
+}
+
 /// Conversations: each turn's prompt is the whole conversation so far and a new question.
 #[derive(Clone, Debug)]
 pub struct MultiTurn {

@@ -11,7 +11,7 @@ mod tests;
 mod text;
 
 pub use body::chat_body;
-pub use generate::{Agents, Documents, MultiTurn};
+pub use generate::{Agents, Bursts, Documents, MultiTurn};
 pub use text::{put_text, segment_text};
 
 use core::fmt;

@@ -209,3 +209,18 @@ fn rates_can_be_set() {
     set_rate(&mut rows, 50.0);
     assert!((rows.last().unwrap().at_micros as f64 / 1e6 - 20.0).abs() < 0.1);
 }
+
+#[test]
+fn bursts_keep_the_mean_rate() {
+    let rows = Bursts::default().rows(20_000, 5.0, 1);
+    let span = rows.last().unwrap().at_micros as f64 / 1e6;
+    let rate = rows.len() as f64 / span;
+    assert!((4.0..6.0).contains(&rate), "{rate}");
+    // The busiest second of a hundred has several times the mean.
+    let mut counts = vec![0; span as usize + 1];
+    for row in &rows {
+        counts[(row.at_micros / 1_000_000) as usize] += 1;
+    }
+    counts.sort_unstable();
+    assert!(counts[counts.len() * 99 / 100] > 20, "{counts:?}");
+}

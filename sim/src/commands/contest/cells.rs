@@ -35,7 +35,7 @@ type Trace = (
     usize,
 );
 
-const TRACES: [Trace; 4] = [
+const TRACES: [Trace; 5] = [
     (
         "conversation",
         &[
@@ -68,12 +68,20 @@ const TRACES: [Trace; 4] = [
         &[(EQUAL, 0.9), (THREE_KINDS, 0.95)],
         4,
     ),
+    (
+        "servegen",
+        &["servegen"],
+        Format::Servegen,
+        &[(EQUAL, 0.8)],
+        2,
+    ),
 ];
 
-const SCENARIOS: [(Scenario, &str, f64); 4] = [
+const SCENARIOS: [(Scenario, &str, f64); 5] = [
     (Scenario::Agents, EQUAL, 1.5),
     (Scenario::Agents, THREE_KINDS, 0.95),
     (Scenario::MultiTurn, EQUAL, 0.8),
+    (Scenario::Bursts, EQUAL, 0.8),
     (Scenario::Documents, "4xl4", 0.8),
 ];
 
@@ -82,7 +90,7 @@ pub(super) fn cells(traces: &Path, limit: usize, quiet: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for (name, files, format, fleets, times) in TRACES {
         let paths = files.iter().map(|file| traces.join(file));
-        let Some(path) = paths.into_iter().find(|path| path.is_file()) else {
+        let Some(path) = paths.into_iter().find(|path| path.exists()) else {
             if !quiet {
                 eprintln!(
                     "left out: no {} in {}",

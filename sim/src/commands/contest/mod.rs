@@ -8,13 +8,12 @@ use std::path::PathBuf;
 
 use clap::Args;
 use plimsoll_sim::fleet::{Faults, ResultRow};
-use plimsoll_sim::policy;
 use serde::Serialize;
 
-use super::arena::{self, Arena, Proxies};
+use super::arena::{self, Arena, BOUND, Proxies};
 use score::{Composite, composites};
 
-/// The oracle sees everything itself: how many routers there are changes nothing for it.
+/// The oracle sees everything itself: how many routers there are changes nothing for it, nor for the bound.
 const ORACLE: &str = "oracle";
 
 /// Arguments of `contest`.
@@ -29,7 +28,7 @@ pub(crate) struct Arguments {
         long,
         value_delimiter = ',',
         default_values_t = default_policies(),
-        value_parser = clap::builder::PossibleValuesParser::new(policy::names())
+        value_parser = clap::builder::PossibleValuesParser::new(arena::names())
     )]
     policies: Vec<String>,
     /// Independent routers and the milliseconds between their polls, as 16@1000.
@@ -63,7 +62,7 @@ pub(crate) struct Arguments {
 
 fn default_policies() -> Vec<String> {
     let out = ["weighted_round_robin", "random"];
-    let all = policy::names().into_iter();
+    let all = arena::names().into_iter();
     all.filter(|name| !out.contains(name))
         .map(str::to_owned)
         .collect()
@@ -169,9 +168,9 @@ fn hold(
             faults: Faults::default(),
         };
         for policy in &arguments.policies {
-            let known = rows
-                .iter()
-                .find(|row| policy == ORACLE && row.policy == ORACLE);
+            let known = rows.iter().find(|row| {
+                [ORACLE, BOUND].contains(&row.policy.as_str()) && row.policy == *policy
+            });
             let row = match known {
                 Some(row) => ResultRow {
                     routers: routers.count,

@@ -11,7 +11,7 @@ const AGAINST: [&str; 4] = ["round_robin", "lmetric", "gie", "oracle"];
 /// Ours.
 const OURS: &str = "plimsoll";
 /// Policies that are told what the others have to find out, so that nobody is asked to beat them.
-const KNOWING: [&str; 3] = ["oracle", "dynamo_events", "plimsoll_rates"];
+const KNOWING: [&str; 4] = ["oracle", "bound", "dynamo_events", "plimsoll_rates"];
 
 /// One policy under one condition; below 1 it is better than whom it is compared with.
 #[derive(Clone, Debug, Serialize)]
@@ -31,7 +31,7 @@ pub(super) struct Composite {
 struct CellComposite {
     trace: String,
     fleet: String,
-    load: Option<f64>,
+    load: f64,
     against: BTreeMap<String, f64>,
 }
 
@@ -201,8 +201,7 @@ pub(super) fn by_workload(composites: &[&Composite]) -> Table {
         let ours = of(OURS).and_then(|composite| value(composite));
         table.line(vec![
             format!("{} {}", cell.trace, cell.fleet),
-            cell.load
-                .map_or_else(|| "-".to_owned(), |load| load.to_string()),
+            cell.load.to_string(),
             shown(OURS),
             shown("lmetric"),
             shown("gie"),
