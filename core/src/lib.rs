@@ -53,6 +53,7 @@ pub mod host;
 pub mod inflight;
 mod json;
 pub mod learn;
+mod number;
 pub mod observe;
 pub mod pick;
 pub mod policy;

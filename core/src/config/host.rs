@@ -4,10 +4,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use serde_json::Value;
-
 use crate::hash;
 use crate::host::Address;
+use crate::json::Value;
 
 /// A host named in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,14 +40,17 @@ pub(super) fn read(value: &Value, path: &str, errors: &mut Vec<String>) -> Optio
             let mut host = None;
             let mut weight = 1;
             let mut models = Vec::new();
-            for (name, value) in fields {
+            for (name, value) in fields.iter() {
                 let path = format!("{path}.{name}");
                 match (name.as_str(), value) {
                     ("address", Value::String(text)) => host = address(text, &path, errors),
-                    ("weight", Value::Number(n))
-                        if n.as_u64().is_some_and(|n| (1..=1000).contains(&n)) =>
+                    ("weight", value)
+                        if value.as_u64().is_some_and(|n| (1..=1000).contains(&n)) =>
                     {
-                        weight = n.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or(1);
+                        weight = value
+                            .as_u64()
+                            .and_then(|n| u32::try_from(n).ok())
+                            .unwrap_or(1);
                     }
                     ("models", Value::Array(names)) if names.iter().all(Value::is_string) => {
                         models = names
@@ -69,7 +71,7 @@ pub(super) fn read(value: &Value, path: &str, errors: &mut Vec<String>) -> Optio
                     _ => errors.push(format!("{path}: unknown field; accepted here: {FIELDS}")),
                 }
             }
-            if !fields.contains_key("address") {
+            if fields.get("address").is_none() {
                 errors.push(format!(
                     "{path}.address: missing; give a literal ip:port such as \"10.0.0.7:8000\""
                 ));

@@ -5,38 +5,18 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use serde_json::{Map, Value};
-
 use super::declare::{Visitor, declare};
 use super::{Config, ConfigErrors, ConfiguredHost, Limits, Policy, host};
 use crate::fixed;
 use crate::hash;
+use crate::json::{Map, Value};
 
 pub(super) fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
     let trimmed = json.trim_ascii();
     let root = if trimmed.is_empty() {
-        Map::new()
+        Map::default()
     } else {
-        match serde_json::from_slice(trimmed) {
-            Ok(Value::Object(map)) => map,
-            Ok(other) => {
-                let shown = shorten(&other.to_string());
-                return Err(ConfigErrors(
-                    [format!(
-                        "configuration: {shown} is not accepted; give a JSON object"
-                    )]
-                    .into(),
-                ));
-            }
-            Err(error) => {
-                return Err(ConfigErrors(
-                    [format!(
-                        "configuration: not JSON: {error}; give a JSON object"
-                    )]
-                    .into(),
-                ));
-            }
-        }
+        Value::parse(trimmed).map_err(|at| ConfigErrors([not_an_object(trimmed, at)].into()))?
     };
     let mut config = Config::default();
     let mut errors = Vec::new();
@@ -54,6 +34,18 @@ pub(super) fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
     }
     config.fingerprint = hash::key(trimmed);
     Ok(config)
+}
+
+/// The message for a document that stops being JSON at byte `at`.
+fn not_an_object(document: &[u8], at: usize) -> String {
+    let before = document.get(..at).unwrap_or_default();
+    let lines = before.split(|byte| *byte == b'\n');
+    let column = lines.clone().next_back().unwrap_or_default().len();
+    format!(
+        "configuration: not JSON at line {} column {}; give a JSON object",
+        lines.count(),
+        column.saturating_add(1)
+    )
 }
 
 /// What no single field can tell.
@@ -116,7 +108,7 @@ fn shorten(text: &str) -> String {
 
 struct Reader<'a> {
     path: String,
-    object: &'a Map<String, Value>,
+    object: &'a Map,
     known: Vec<String>,
     errors: &'a mut Vec<String>,
 }
@@ -144,7 +136,7 @@ impl<'a> Reader<'a> {
     }
 
     fn refuse_unknown(&mut self) {
-        for name in self.object.keys() {
+        for (name, _) in self.object.iter() {
             if !self.known.contains(name) {
                 let path = self.path_of(name);
                 self.errors.push(format!(
@@ -181,12 +173,13 @@ impl Visitor for Reader<'_> {
 
     fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, _doc: &str) {
         let Some(value) = self.take(name) else { return };
-        match value.as_f64() {
-            // The bounds keep the product far inside u64, and rounding a double is exact on every target.
-            Some(n) if n >= *range.start() as f64 && n <= *range.end() as f64 => {
-                *field = (n * fixed::ONE as f64 + 0.5) as u64
-            }
-            _ => self.refuse(
+        let in_range = |q16: &u64| {
+            (range.start().saturating_mul(fixed::ONE)..=range.end().saturating_mul(fixed::ONE))
+                .contains(q16)
+        };
+        match value.as_q16().filter(in_range) {
+            Some(q16) => *field = q16,
+            None => self.refuse(
                 name,
                 value,
                 &format!("a number from {} to {}", range.start(), range.end()),
@@ -235,7 +228,7 @@ impl Visitor for Reader<'_> {
     }
 
     fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
-        let empty = Map::new();
+        let empty = Map::default();
         let object = match self.take(name) {
             None => &empty,
             Some(Value::Object(object)) => object,

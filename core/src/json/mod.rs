@@ -8,8 +8,10 @@
 //! Deeper than [`MAX_DEPTH`] levels is refused, which bounds the memory for any input.
 
 mod text;
+mod value;
 
 pub(crate) use text::Text;
+pub(crate) use value::{Map, Value};
 
 use memchr::memchr2;
 
@@ -96,6 +98,11 @@ impl Lexer {
     /// The text is no JSON object. No event comes after this.
     pub(crate) fn malformed(&self) -> bool {
         self.state == State::Malformed
+    }
+
+    /// Ends a document that its reader finds wrong.
+    const fn refuse(&mut self) {
+        self.state = State::Malformed;
     }
 
     /// Takes the next event off the front of `input`; none when `input` is used up or the text is malformed.
@@ -253,12 +260,17 @@ impl Lexer {
 
 /// Reads a number that is whole, not negative and fits.
 pub(crate) fn whole(digits: &[u8]) -> Option<u32> {
-    if digits.is_empty() {
+    self::digits(digits).and_then(|value| u32::try_from(value).ok())
+}
+
+/// Reads a number that is written as digits alone and fits.
+pub(crate) fn digits(text: &[u8]) -> Option<u64> {
+    if text.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0_u32, |value, byte| {
+    text.iter().try_fold(0_u64, |value, byte| {
         let digit = char::from(*byte).to_digit(10)?;
-        value.checked_mul(10)?.checked_add(digit)
+        value.checked_mul(10)?.checked_add(u64::from(digit))
     })
 }
 

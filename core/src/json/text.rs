@@ -1,5 +1,7 @@
 //! A short string kept from the tokenizer, unescaped on the way in.
 
+use alloc::string::String;
+
 use super::Part;
 
 /// What a backslash has started.
@@ -15,10 +17,9 @@ enum Escape {
 /// Stands for what cannot be decoded (a surrogate without its pair).
 const REPLACEMENT: u32 = 0xFFFD;
 
-/// Up to `N` bytes of unescaped text, fed in parts.
+/// Undoes the escapes of one string that is fed in parts. Apart from the text it goes to, so that all lengths share one code.
 #[derive(Clone, Debug)]
-pub(crate) struct Text<const N: usize> {
-    bytes: [u8; N],
+struct Unescaper {
     len: usize,
     /// More came than fits.
     overflow: bool,
@@ -27,43 +28,44 @@ pub(crate) struct Text<const N: usize> {
     high: u32,
 }
 
+/// Up to `N` bytes of unescaped text, fed in parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Text<const N: usize> {
+    bytes: [u8; N],
+    state: Unescaper,
+}
+
 impl<const N: usize> Text<N> {
     pub(crate) const fn new() -> Self {
         Self {
             bytes: [0; N],
-            len: 0,
-            overflow: false,
-            escape: Escape::None,
-            high: 0,
+            state: Unescaper::new(),
         }
     }
 
     pub(crate) const fn clear(&mut self) {
-        self.len = 0;
-        self.overflow = false;
-        self.escape = Escape::None;
-        self.high = 0;
+        self.state = Unescaper::new();
     }
 
     /// The text so far; none if it did not fit.
     pub(crate) fn get(&self) -> Option<&[u8]> {
-        if self.overflow {
+        if self.state.overflow {
             None
         } else {
-            self.bytes.get(..self.len)
+            self.bytes.get(..self.state.len)
         }
     }
 
     /// As much of the text as fits.
     pub(crate) fn head(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        self.bytes.get(..self.state.len).unwrap_or_default()
     }
 
     /// Reads a word that may come in parts. At its last part answers with what `of` makes of it, and is empty again; a word
     /// that does not fit reads as an empty one.
     pub(crate) fn read<T>(&mut self, part: Part<'_>, of: impl FnOnce(&[u8]) -> T) -> Option<T> {
         // Nearly every key and number is whole and has no escapes: those need no copy.
-        let plain = part.last && self.len == 0 && self.escape == Escape::None && self.high == 0;
+        let plain = part.last && self.state.is_fresh();
         if plain && part.bytes.len() <= N && !part.bytes.contains(&b'\\') {
             return Some(of(part.bytes));
         }
@@ -78,35 +80,65 @@ impl<const N: usize> Text<N> {
 
     /// Appends the raw bytes of a JSON string. `last` ends the string.
     pub(crate) fn push(&mut self, raw: &[u8], last: bool) {
-        if !self.overflow {
-            for &byte in raw {
-                self.byte(byte);
-            }
-        }
-        if last {
-            self.flush_high();
+        self.state.push(raw, last, &mut self.bytes);
+    }
+}
+
+/// The text of a whole JSON string; what no escape can mean is replaced.
+pub(super) fn unescaped(raw: &[u8]) -> String {
+    // An escape is never shorter than what it stands for.
+    let mut bytes = alloc::vec![0; raw.len()];
+    let mut state = Unescaper::new();
+    state.push(raw, true, &mut bytes);
+    bytes.truncate(state.len);
+    String::from_utf8(bytes).unwrap_or_default()
+}
+
+impl Unescaper {
+    const fn new() -> Self {
+        Self {
+            len: 0,
+            overflow: false,
+            escape: Escape::None,
+            high: 0,
         }
     }
 
-    fn byte(&mut self, byte: u8) {
+    fn is_fresh(&self) -> bool {
+        self.len == 0 && self.escape == Escape::None && self.high == 0
+    }
+
+    fn push(&mut self, raw: &[u8], last: bool, out: &mut [u8]) {
+        if !self.overflow {
+            for &byte in raw {
+                self.byte(byte, out);
+            }
+        }
+        if last {
+            self.flush_high(out);
+        }
+    }
+
+    fn byte(&mut self, byte: u8, out: &mut [u8]) {
         match self.escape {
             Escape::None if byte == b'\\' => self.escape = Escape::Start,
             Escape::None => {
-                self.flush_high();
-                self.put(byte);
+                self.flush_high(out);
+                self.put(byte, out);
             }
             Escape::Start if byte == b'u' => self.escape = Escape::Hex(4, 0),
             Escape::Start => {
                 self.escape = Escape::None;
-                self.flush_high();
-                self.put(match byte {
+                self.flush_high(out);
+                let meant = match byte {
                     b'b' => 8,
                     b'f' => 12,
                     b'n' => b'\n',
                     b'r' => b'\r',
                     b't' => b'\t',
                     other => other,
-                });
+                };
+                self.put(meant, out);
             }
             Escape::Hex(left, value) => {
                 // A digit that is none counts as 0: the engine refuses the document anyway.
@@ -116,17 +148,17 @@ impl<const N: usize> Text<N> {
                     self.escape = Escape::Hex(left.saturating_sub(1), value);
                 } else {
                     self.escape = Escape::None;
-                    self.unit(value);
+                    self.unit(value, out);
                 }
             }
         }
     }
 
     /// One UTF-16 unit of a `\u` escape.
-    fn unit(&mut self, unit: u32) {
+    fn unit(&mut self, unit: u32, out: &mut [u8]) {
         match unit {
             0xD800..=0xDBFF => {
-                self.flush_high();
+                self.flush_high(out);
                 self.high = unit;
             }
             0xDC00..=0xDFFF if self.high != 0 => {
@@ -134,32 +166,32 @@ impl<const N: usize> Text<N> {
                     .saturating_add((self.high & 0x3FF) << 10)
                     .saturating_add(unit & 0x3FF);
                 self.high = 0;
-                self.code(code);
+                self.code(code, out);
             }
             _ => {
-                self.flush_high();
-                self.code(unit);
+                self.flush_high(out);
+                self.code(unit, out);
             }
         }
     }
 
-    fn flush_high(&mut self) {
+    fn flush_high(&mut self, out: &mut [u8]) {
         if self.high != 0 {
             self.high = 0;
-            self.code(REPLACEMENT);
+            self.code(REPLACEMENT, out);
         }
     }
 
-    fn code(&mut self, code: u32) {
+    fn code(&mut self, code: u32, out: &mut [u8]) {
         let mut utf8 = [0; 4];
         let letter = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
         for byte in letter.encode_utf8(&mut utf8).bytes() {
-            self.put(byte);
+            self.put(byte, out);
         }
     }
 
-    fn put(&mut self, byte: u8) {
-        if let Some(slot) = self.bytes.get_mut(self.len) {
+    fn put(&mut self, byte: u8, out: &mut [u8]) {
+        if let Some(slot) = out.get_mut(self.len) {
             *slot = byte;
             self.len = self.len.saturating_add(1);
         } else {

@@ -7,13 +7,14 @@
 //! written, escapes included.
 
 mod names;
-mod number;
 mod sample;
 
 use memchr::memchr;
 use names::{Fact, Row};
-use number::Number;
 use sample::Sample;
+
+use crate::fixed;
+use crate::number::Number;
 
 /// What an engine says of itself. 0 means unknown in the fields that say so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,7 +133,9 @@ impl Page {
     fn sample(&mut self, row: &Row, sample: &Sample<'_>) -> Option<()> {
         let rank = row.rank;
         match row.fact {
-            Fact::KvUsed => self.kv_used.max(rank, sample.value()?.q16()),
+            Fact::KvUsed => self
+                .kv_used
+                .max(rank, sample.value()?.q16().min(fixed::ONE)),
             Fact::Running => self.running.add(rank, sample.value()?.whole()),
             Fact::Waiting => self.waiting.add(rank, sample.value()?.whole()),
             Fact::Queries => self.queries.add(rank, sample.value()?.whole()),

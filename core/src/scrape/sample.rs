@@ -2,7 +2,7 @@
 
 use memchr::{memchr, memchr2};
 
-use super::number::Number;
+use crate::number::Number;
 
 /// Labels and value of one sample, as written.
 #[derive(Clone, Copy, Debug)]

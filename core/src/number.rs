@@ -1,18 +1,20 @@
 //! Decimal numbers without floats: the same value on every machine.
 
+use crate::fixed;
+
 /// Digits that are kept. More do not matter to any fact, and 14 leave room to shift a fraction by 16 bits.
 const DIGITS: u32 = 14;
 
 /// `mantissa` x 10^`exponent`; never negative.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Number {
+pub(crate) struct Number {
     mantissa: u64,
     exponent: i32,
 }
 
 impl Number {
     /// Reads `12`, `0.5`, `1.5e+09`, `.5`, `5.`; none for anything else, for negative numbers, NaN and infinities.
-    pub(super) fn parse(text: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let text = text.strip_prefix(b"+").unwrap_or(text);
         let mut number = Self {
             mantissa: 0,
@@ -49,15 +51,14 @@ impl Number {
     }
 
     /// The whole part; `u64::MAX` if it does not fit.
-    pub(super) fn whole(self) -> u64 {
+    pub(crate) fn whole(self) -> u64 {
         scale(self.mantissa, self.exponent)
     }
 
-    /// The number in Q16, to the nearest, 0 to 1 (65,536).
-    pub(super) fn q16(self) -> u64 {
-        const ONE: u64 = 1 << 16;
-        let twice = scale(self.mantissa.saturating_mul(ONE << 1), self.exponent);
-        (twice.saturating_add(1) >> 1).min(ONE)
+    /// The number in Q16, to the nearest; saturates.
+    pub(crate) fn q16(self) -> u64 {
+        let twice = scale(self.mantissa.saturating_mul(fixed::ONE << 1), self.exponent);
+        twice.saturating_add(1) >> 1
     }
 }
 
@@ -141,7 +142,9 @@ mod tests {
         let table = [
             ("0", 0),
             ("1", 65_536),
-            ("1.5", 65_536),
+            ("1.5", 98_304),
+            ("1000", 65_536_000),
+            ("0.1", 6_554),
             ("0.5", 32_768),
             ("5e-1", 32_768),
             ("0.0000076", 0),
