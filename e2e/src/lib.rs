@@ -2,9 +2,11 @@
 //! in front of it.
 //!
 //! - [`Stand`] is one running Envoy with its hosts.
-//! - [`Engines`] are the simulated inference engines, as processes; [`LlamaCpp`] is a real one.
+//! - [`Engines`] are the simulated inference engines, in one process; a [`Fleet`] has one for each, so that they can be
+//!   killed; [`LlamaCpp`] is a real one.
 //! - [`Echo`] is a server that tells what reached it, for what an engine does not reveal.
-//! - [`Client`] speaks HTTP/1.1 or HTTP/2; [`raw`] sends bytes that no client library would.
+//! - [`Client`] speaks HTTP/1.1 or HTTP/2; [`raw`] sends bytes that no client library would; [`Load`] sends many requests
+//!   and accounts for each.
 //!
 //! Everything waits for conditions ([`until`]), and every process ends with its guard.
 
@@ -12,7 +14,9 @@ mod artefacts;
 mod client;
 mod echo;
 mod engines;
+mod fleet;
 mod llama;
+mod load;
 mod metrics;
 mod stand;
 mod wait;
@@ -21,7 +25,9 @@ pub use artefacts::{module, root};
 pub use client::{Body, Client, Protocol, Reply, body_in_pieces, chat, raw, whole};
 pub use echo::{Echo, Seen};
 pub use engines::Engines;
+pub use fleet::Fleet;
 pub use llama::LlamaCpp;
+pub use load::{Fate, Load, Record, Running, Tally};
 pub use metrics::Metrics;
 pub use stand::{Setting, Stand};
 pub use wait::{DEADLINE, until};

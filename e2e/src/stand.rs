@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plimsoll_envoy::process::free_address;
 use plimsoll_envoy::{
-    AccessLog, Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Response,
+    AccessLog, Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Policy, Response,
 };
 use serde_json::Value;
 
@@ -23,8 +23,12 @@ pub struct Setting {
     pub hosts: Vec<SocketAddr>,
     /// The module's configuration.
     pub configuration: Value,
+    /// Who chooses the host.
+    pub policy: Policy,
     /// Load the filter from a watched file.
     pub hot_swap: bool,
+    /// Read the hosts from a watched file.
+    pub discovery: bool,
     /// Worker threads.
     pub concurrency: u32,
     /// Write an access log ([`Stand::access_log`]).
@@ -37,7 +41,9 @@ impl Setting {
         Self {
             hosts: hosts.into_iter().collect(),
             configuration: Value::Object(serde_json::Map::new()),
+            policy: Policy::Plimsoll,
             hot_swap: false,
+            discovery: false,
             concurrency: 1,
             access_log: false,
         }
@@ -96,6 +102,10 @@ impl Stand {
             listen: free_address()?,
             admin: Admin::private(directory.path()),
             hosts: setting.hosts.iter().copied().map(Host::from).collect(),
+            policy: setting.policy,
+            endpoints: setting
+                .discovery
+                .then(|| directory.path().join("endpoints.json")),
             module: module().to_path_buf(),
             configuration: setting.configuration.to_string(),
             hot_swap: setting
@@ -219,6 +229,23 @@ impl Stand {
         self.envoy
             .swap(options, version)
             .expect("the watched file is written");
+    }
+
+    /// Replaces the list of hosts; those in `draining` finish what they have.
+    ///
+    /// # Panics
+    ///
+    /// When the stand was not started with [`Setting::discovery`].
+    pub fn set_hosts(&mut self, hosts: &[SocketAddr], draining: &[SocketAddr], version: &str) {
+        let hosts: Vec<Host> = hosts.iter().copied().map(Host::from).collect();
+        self.envoy
+            .set_hosts(&hosts, draining, version)
+            .expect("the watched file is written");
+    }
+
+    /// Envoy's process id.
+    pub fn pid(&self) -> u32 {
+        self.envoy.id()
     }
 
     /// Envoy's private directory, for files of the test.

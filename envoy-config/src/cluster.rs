@@ -34,8 +34,8 @@ pub(crate) fn admin_address(admin: &Admin) -> Value {
 fn pool(options: &Options) -> Value {
     let mut cluster = json!({
         "name": "pool",
-        "type": "STATIC",
         "connect_timeout": "1s",
+        "ignore_health_on_host_removal": true,
         "load_balancing_policy": {"policies": [load_balancing(options.policy)]},
         "circuit_breakers": {"thresholds": [{
             "max_connections": UNLIMITED,
@@ -46,11 +46,20 @@ fn pool(options: &Options) -> Value {
         "typed_extension_protocol_options": {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(),
         },
-        "load_assignment": {
-            "cluster_name": "pool",
-            "endpoints": [{"lb_endpoints": options.hosts.iter().map(endpoint).collect::<Vec<_>>()}],
-        },
     });
+    match &options.endpoints {
+        None => {
+            cluster["type"] = json!("STATIC");
+            cluster["load_assignment"] = assignment(&options.hosts, &[]);
+        }
+        Some(path) => {
+            cluster["type"] = json!("EDS");
+            cluster["eds_cluster_config"] = json!({"eds_config": {
+                "path_config_source": {"path": path},
+                "resource_api_version": "V3",
+            }});
+        }
+    }
     if let HealthCheck::Http(path) = &options.health_check {
         cluster["health_checks"] = json!([{
             "timeout": "1s",
@@ -64,10 +73,21 @@ fn pool(options: &Options) -> Value {
     cluster
 }
 
-fn endpoint(host: &Host) -> Value {
+/// The hosts as Envoy lists them; those in `draining` finish what they have.
+pub(crate) fn assignment(hosts: &[Host], draining: &[SocketAddr]) -> Value {
+    let endpoint = |host: &Host| {
+        let mut endpoint = json!({
+            "endpoint": {"address": socket_address(host.address)},
+            "load_balancing_weight": host.weight,
+        });
+        if draining.contains(&host.address) {
+            endpoint["health_status"] = json!("DRAINING");
+        }
+        endpoint
+    };
     json!({
-        "endpoint": {"address": socket_address(host.address)},
-        "load_balancing_weight": host.weight,
+        "cluster_name": "pool",
+        "endpoints": [{"lb_endpoints": hosts.iter().map(endpoint).collect::<Vec<_>>()}],
     })
 }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -10,9 +11,9 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use crate::admin::AdminClient;
-use crate::options::{Admin, Options, Policy};
+use crate::options::{Admin, Host, Options, Policy};
 use crate::process::{Guard, wait_for};
-use crate::render::{render, render_discovery};
+use crate::render::{render, render_discovery, render_endpoints};
 
 /// Environment variable that names another Envoy binary.
 const BINARY: &str = "PLIMSOLL_ENVOY";
@@ -133,6 +134,9 @@ impl Envoy {
         if let (Policy::Plimsoll, Some(path)) = (options.policy, &options.hot_swap) {
             fs::write(path, render_discovery(&options, "1"))?;
         }
+        if let Some(path) = &options.endpoints {
+            fs::write(path, render_endpoints(&options.hosts, &[], "1"))?;
+        }
         let log = match log {
             Some(stdio) => stdio,
             None => File::create(directory.path().join("envoy.log"))?.into(),
@@ -230,9 +234,24 @@ impl Envoy {
         let Some(path) = self.options.hot_swap.clone() else {
             return Err(io::Error::other("this Envoy has the filter inline"));
         };
-        let beside = path.with_extension("next");
-        fs::write(&beside, render_discovery(&options, version))?;
-        fs::rename(beside, path)
+        replace(&path, &render_discovery(&options, version))
+    }
+
+    /// Replaces the list of hosts under load; those in `draining` finish what they have.
+    ///
+    /// # Errors
+    ///
+    /// When Envoy was not started with [`Options::endpoints`], or the file cannot be written.
+    pub fn set_hosts(
+        &mut self,
+        hosts: &[Host],
+        draining: &[SocketAddr],
+        version: &str,
+    ) -> io::Result<()> {
+        let Some(path) = &self.options.endpoints else {
+            return Err(io::Error::other("this Envoy has its hosts inline"));
+        };
+        replace(path, &render_endpoints(hosts, draining, version))
     }
 
     /// The log so far, empty when it went elsewhere.
@@ -255,6 +274,13 @@ impl Envoy {
         let from = lines.len().saturating_sub(LOG_LINES);
         lines.get(from..).unwrap_or_default().join("\n")
     }
+}
+
+/// Writes beside `path` and renames over it, which is what Envoy watches for.
+fn replace(path: &Path, text: &str) -> io::Result<()> {
+    let beside = path.with_extension("next");
+    fs::write(&beside, text)?;
+    fs::rename(beside, path)
 }
 
 /// The admin socket inside an instance's directory.

@@ -3,6 +3,7 @@
 //! - [`render()`] turns [`Options`] into the bootstrap (JSON, which Envoy reads from a `.json` file).
 //!   The same configuration, commented field by field, is `envoy-config/envoy.yaml`.
 //! - [`render_discovery`] writes the watched file that carries the filter for hot swaps.
+//! - [`render_endpoints`] writes the watched file that carries the hosts, for fleets that change.
 //! - [`Envoy`] starts the binary with such a configuration, answers admin requests, and stops it.
 //! - [`process`] holds the guard that every child process of this repository lives in.
 
@@ -19,4 +20,4 @@ mod wasm;
 pub use admin::{AdminClient, AdminError, Response};
 pub use envoy::{Envoy, EnvoyBinary, Launch, LaunchError};
 pub use options::{AccessLog, Admin, HealthCheck, Host, Options, Policy};
-pub use render::{render, render_discovery};
+pub use render::{render, render_discovery, render_endpoints};

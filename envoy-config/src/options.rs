@@ -77,6 +77,9 @@ pub struct Options {
     pub admin: Admin,
     /// The servers behind the proxy.
     pub hosts: Vec<Host>,
+    /// Read the servers from this watched file ([`crate::render_endpoints`]) instead, so that they can come and go
+    /// without a restart. `None` puts `hosts` inline.
+    pub endpoints: Option<PathBuf>,
     /// Who picks the host.
     pub policy: Policy,
     /// The module, as a path that Envoy can open.
@@ -100,6 +103,7 @@ impl Default for Options {
             listen: local(10_000),
             admin: Admin::Unix(PathBuf::from("plimsoll-admin.sock")),
             hosts: vec![local(8_001).into(), local(8_002).into()],
+            endpoints: None,
             policy: Policy::Plimsoll,
             module: PathBuf::from("target/plimsoll.wasm"),
             configuration: "{}".to_owned(),

@@ -100,6 +100,38 @@ impl Guard {
         self.child.wait()
     }
 
+    /// Ends the process at once (SIGKILL), as an out-of-memory kill would. Idempotent.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn kill(&mut self) -> io::Result<ExitStatus> {
+        if let Some(status) = self.child.try_wait()? {
+            return Ok(status);
+        }
+        self.signal(Signal::KILL)?;
+        self.child.wait()
+    }
+
+    /// Freezes the process (SIGSTOP): its sockets stay open and nothing answers. It must be thawed before it can end
+    /// by SIGTERM.
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn freeze(&self) -> io::Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a frozen process go on (SIGCONT).
+    ///
+    /// # Errors
+    ///
+    /// When the operating system refuses.
+    pub fn thaw(&self) -> io::Result<()> {
+        self.signal(Signal::CONT)
+    }
+
     /// The child has not been waited for, so its id belongs to it still.
     fn signal(&self, signal: Signal) -> io::Result<()> {
         let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) else {

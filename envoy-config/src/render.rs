@@ -1,8 +1,10 @@
 //! The bootstrap as a whole; its parts are in the modules named after Envoy's own nouns.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
-use crate::options::{Options, Policy};
+use crate::options::{Host, Options, Policy};
 use crate::{cluster, listener, stats, wasm};
 
 /// Clients connected at once, over all workers; beyond it connections are closed at once.
@@ -28,6 +30,17 @@ pub fn render_discovery(options: &Options, version: &str) -> String {
             "typed_config": wasm::filter(options),
         }],
     }))
+}
+
+/// The contents of the file named by [`Options::endpoints`]: `hosts`, of which those in `draining` get no new requests
+/// while what runs on them finishes. A host that is left out is gone: the same, and it is forgotten.
+///
+/// Envoy watches for renames: write beside the file, then rename over it.
+pub fn render_endpoints(hosts: &[Host], draining: &[SocketAddr], version: &str) -> String {
+    let mut assignment = cluster::assignment(hosts, draining);
+    assignment["@type"] =
+        json!("type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment");
+    pretty(&json!({"version_info": version, "resources": [assignment]}))
 }
 
 fn bootstrap(options: &Options) -> Value {

@@ -1,4 +1,7 @@
-//! `cargo xtask e2e [CASE]`: the end-to-end tests on the real Envoy.
+//! `cargo xtask e2e [CASE]`: the end-to-end tests on the real Envoy. `cargo xtask e2e chaos`: faults under load.
+
+use std::path::PathBuf;
+use std::process::Command;
 
 use crate::failure::Failure;
 use crate::repo::Repo;
@@ -7,30 +10,74 @@ use crate::{setup, step, wasm};
 /// Which cases to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A case (a file of e2e/tests), or a part of a test's name; all without it
+    /// A case (a file of e2e/tests), or a part of a test's name; all without it. `chaos` is the chaos suite
     case: Option<String>,
+    /// One scenario of the chaos suite; all without it
+    scenario: Option<String>,
+    /// Of the chaos suite: writes every figure and its limit to this file
+    #[arg(long)]
+    json: Option<PathBuf>,
 }
+
+/// The case that is not a test but a program of its own.
+const CHAOS: &str = "chaos";
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     setup::basics(repo)?;
-    step::shown(&mut command(repo, args.case.as_deref())?)
+    let mut command = if args.case.as_deref() == Some(CHAOS) {
+        chaos(repo, args.scenario.as_deref(), args.json.as_deref())?
+    } else if args.scenario.is_some() || args.json.is_some() {
+        return Err(Failure::new("only `e2e chaos` takes a scenario and --json"));
+    } else {
+        command(repo, args.case.as_deref())?
+    };
+    step::shown(&mut command)
+}
+
+/// The chaos suite, with module and simulator built.
+pub(crate) fn chaos(
+    repo: &Repo,
+    scenario: Option<&str>,
+    json: Option<&std::path::Path>,
+) -> Result<Command, Failure> {
+    let mut command = with_artefacts(repo)?;
+    command.args([
+        "run",
+        "--quiet",
+        "--package",
+        "plimsoll-e2e",
+        "--bin",
+        "plimsoll-chaos",
+        "--",
+    ]);
+    command.args(scenario);
+    if let Some(json) = json {
+        command.arg("--json").arg(std::path::absolute(json)?);
+    }
+    Ok(command)
 }
 
 /// The test run, with module and simulator built.
-pub(crate) fn command(repo: &Repo, case: Option<&str>) -> Result<std::process::Command, Failure> {
+pub(crate) fn command(repo: &Repo, case: Option<&str>) -> Result<Command, Failure> {
+    let mut command = with_artefacts(repo)?;
+    command.args([
+        "test",
+        "--quiet",
+        "--package",
+        "plimsoll-e2e",
+        "--test",
+        "e2e",
+    ]);
+    command.args(case);
+    Ok(command)
+}
+
+/// A cargo command that knows module and simulator, which are built.
+fn with_artefacts(repo: &Repo) -> Result<Command, Failure> {
     let module = wasm::build(repo)?;
     build_sim(repo)?;
     let mut command = repo.cargo();
     command
-        .args([
-            "test",
-            "--quiet",
-            "--package",
-            "plimsoll-e2e",
-            "--test",
-            "e2e",
-        ])
-        .args(case)
         .env("PLIMSOLL_WASM", module)
         .env("PLIMSOLL_SIM", repo.sim());
     Ok(command)

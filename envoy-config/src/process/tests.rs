@@ -37,6 +37,23 @@ fn kills_a_process_that_ignores_sigterm() {
 }
 
 #[test]
+fn a_frozen_process_is_there_and_does_nothing() {
+    let state = |pid: u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(") ").next().unwrap().chars().next().unwrap()
+    };
+    let mut guard = shell("exec sleep 600");
+    let pid = guard.id();
+    guard.freeze().unwrap();
+    wait_for(GRACE, || (state(pid) == 'T').then_some(())).unwrap();
+    guard.thaw().unwrap();
+    wait_for(GRACE, || (state(pid) != 'T').then_some(())).unwrap();
+    guard.kill().unwrap();
+    guard.kill().unwrap();
+    assert!(!alive(pid));
+}
+
+#[test]
 fn drop_stops_the_process_and_stop_is_idempotent() {
     let mut guard = shell("exec sleep 600");
     let pid = guard.id();

@@ -58,10 +58,14 @@ fn every_mode_is_accepted_by_envoy() {
             ..base.clone()
         },
         Options {
+            endpoints: Some(directory.path().join("endpoints.json")),
+            ..base.clone()
+        },
+        Options {
             admin: Admin::Tcp("0.0.0.0:9901".parse().unwrap()),
             health_check: HealthCheck::Off,
             access_log: AccessLog::File("/dev/stdout".into()),
-            hosts: vec!["[::1]:8001".parse::<std::net::SocketAddr>().unwrap().into()],
+            hosts: vec!["[::1]:8001".parse::<SocketAddr>().unwrap().into()],
             ..base
         },
     ];
@@ -70,6 +74,11 @@ fn every_mode_is_accepted_by_envoy() {
         std::fs::write(&config, render(options)).unwrap();
         if let Some(path) = &options.hot_swap {
             std::fs::write(path, render_discovery(options, "1")).unwrap();
+        }
+        if let Some(path) = &options.endpoints {
+            let draining = [options.hosts[1].address];
+            let text = render_endpoints(&options.hosts, &draining, "1");
+            std::fs::write(path, text).unwrap();
         }
         if let Err(error) = binary.validate(&config, directory.path()) {
             panic!("variant {index}: {error}");

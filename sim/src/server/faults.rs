@@ -1,16 +1,17 @@
 //! Faults that a test asks an engine to show.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 
 /// Faults in force on one engine.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Faults {
     /// Connections are refused and the open ones cut, as if the process were gone.
     pub(super) refuse: bool,
-    /// Requests are read and never answered.
-    pub(super) hang: bool,
+    /// Requests whose target begins with this are read and never answered; empty: all of them.
+    pub(super) hang: Option<Arc<str>>,
     /// Completions answer 500.
     pub(super) error500: bool,
     /// Steps take this many times longer.
@@ -42,6 +43,8 @@ pub(super) struct Order {
     pub(super) kind: Kind,
     /// For `slow`: at least 1; 10 when absent.
     factor: Option<f64>,
+    /// For `hang`: only requests whose path and query begin with this.
+    path: Option<String>,
     /// For `stall` and `close`.
     after_tokens: Option<u32>,
     /// Wall-clock milliseconds until the fault ends by itself; absent: until cleared.
@@ -51,6 +54,15 @@ pub(super) struct Order {
     /// Ends this kind of fault instead of starting it.
     #[serde(default)]
     clear: bool,
+}
+
+impl Faults {
+    /// Whether a request for `target` is left without an answer.
+    pub(super) fn hangs(&self, target: &str) -> bool {
+        self.hang
+            .as_deref()
+            .is_some_and(|path| target.starts_with(path))
+    }
 }
 
 impl Order {
@@ -70,7 +82,7 @@ impl Order {
         let after = self.after_tokens.unwrap_or(0);
         match self.kind {
             Kind::Refuse => faults.refuse = true,
-            Kind::Hang => faults.hang = true,
+            Kind::Hang => faults.hang = Some(self.path.as_deref().unwrap_or_default().into()),
             Kind::Error500 => faults.error500 = true,
             Kind::Slow => {
                 faults.slow = Some(self.factor.filter(|factor| *factor >= 1.0).unwrap_or(10.0))
@@ -86,7 +98,7 @@ impl Order {
 pub(super) fn end(kind: Kind, faults: &mut Faults) {
     match kind {
         Kind::Refuse => faults.refuse = false,
-        Kind::Hang => faults.hang = false,
+        Kind::Hang => faults.hang = None,
         Kind::Error500 => faults.error500 = false,
         Kind::Slow => faults.slow = None,
         Kind::Stall => faults.stall = None,

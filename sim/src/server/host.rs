@@ -180,7 +180,7 @@ impl Host {
 
     /// Plans a step; its wall-clock duration, or `None` when there is nothing to do.
     fn begin(&self) -> Option<Duration> {
-        let faults = *self.faults.borrow();
+        let faults = self.faults.borrow().clone();
         if faults.stall == Some(0) {
             return None;
         }
@@ -193,7 +193,7 @@ impl Host {
 
     /// Ends the step and hands its tokens to their clients.
     fn finish(&self, tokens: &mut Vec<Token>, lag: Duration) {
-        let faults = *self.faults.borrow();
+        let faults = self.faults.borrow().clone();
         let mut state = self.state();
         state.worst_lag_micros = state.worst_lag_micros.max(lag.as_micros() as u64);
         tokens.clear();

@@ -98,11 +98,16 @@ async fn answer(
     request: Request<Incoming>,
 ) -> io::Result<Response<Answer>> {
     let control = matches!(request.uri().path(), "/faults" | "/state");
-    if !control && host.faults.borrow().hang {
+    let target = request
+        .uri()
+        .path_and_query()
+        .map_or("", |target| target.as_str());
+    if !control && host.faults.borrow().hangs(target) {
+        let target = target.to_owned();
         // The request is read, as a wedged process's kernel would.
         let _ = request.into_body().collect().await;
         let mut faults = host.faults.subscribe();
-        let _ = faults.wait_for(|faults| !faults.hang).await;
+        let _ = faults.wait_for(|faults| !faults.hangs(&target)).await;
         return Err(io::ErrorKind::ConnectionReset.into());
     }
     let served_by = HeaderValue::from_str(&host.address.to_string()).map_err(io::Error::other)?;
@@ -148,7 +153,7 @@ async fn complete(
             ));
         }
     };
-    let faults = *host.faults.borrow();
+    let faults = host.faults.borrow().clone();
     if faults.error500 {
         return Ok(error(
             StatusCode::INTERNAL_SERVER_ERROR,

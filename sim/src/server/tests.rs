@@ -280,6 +280,25 @@ async fn faults_come_and_go() {
     post(well, "/faults", &clear).await.unwrap();
     assert_eq!(events(&asking.await.unwrap().unwrap().1).len(), 9);
 
+    // One path hangs, as when the network between a proxy and the metrics is cut; the others answer.
+    post(
+        sick,
+        "/faults",
+        &json!({"kind": "hang", "path": "/metrics?from=b"}),
+    )
+    .await
+    .unwrap();
+    let cut = call(sick, Method::GET, "/metrics?from=b", "");
+    assert!(
+        tokio::time::timeout(Duration::from_millis(50), cut)
+            .await
+            .is_err()
+    );
+    for path in ["/metrics?from=a", "/health"] {
+        let (status, _) = call(sick, Method::GET, path, "").await.unwrap();
+        assert_eq!(status, StatusCode::OK);
+    }
+
     let (status, _) = post(sick, "/faults", &json!({"kind": "flood"}))
         .await
         .unwrap();

@@ -1,0 +1,78 @@
+//! The chaos suite: faults under load on the real Envoy. `cargo xtask e2e chaos` builds what it needs and runs it.
+
+mod report;
+mod scenarios;
+mod stage;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::{Value, json};
+use tokio::task::{LocalSet, spawn_local};
+
+use crate::report::Report;
+
+/// Faults under load on the real Envoy, each figure beside its limit.
+#[derive(Parser)]
+struct Cli {
+    /// Plays only the scenarios whose names begin with this.
+    scenario: Option<String>,
+    /// Writes every figure to this file.
+    #[arg(long)]
+    json: Option<PathBuf>,
+}
+
+#[tokio::main(worker_threads = 2)]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let wanted = cli.scenario.unwrap_or_default();
+    let mut rows: Vec<Value> = Vec::new();
+    let mut failed = Vec::new();
+    for (name, play) in scenarios::ALL {
+        if !name.starts_with(&wanted) {
+            continue;
+        }
+        // A task of its own, so that a scenario that panics fails alone.
+        let scenario = LocalSet::new();
+        let report = match scenario
+            .run_until(async { spawn_local(play()).await })
+            .await
+        {
+            Ok(report) => report,
+            Err(error) => Report::broken(name, &message(error)),
+        };
+        report.print();
+        rows.extend(report.rows());
+        if !report.pass() {
+            failed.push(*name);
+        }
+    }
+    if let Some(path) = cli.json
+        && let Err(error) = std::fs::write(&path, format!("{:#}\n", json!({"scenarios": rows})))
+    {
+        eprintln!("{}: {error}", path.display());
+        return ExitCode::FAILURE;
+    }
+    if rows.is_empty() {
+        eprintln!("no scenario is called {wanted}");
+        return ExitCode::FAILURE;
+    }
+    if failed.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("failed: {}", failed.join(", "));
+        ExitCode::FAILURE
+    }
+}
+
+fn message(error: tokio::task::JoinError) -> String {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<String>().cloned();
+            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+                .unwrap_or_default()
+        }
+        Err(error) => error.to_string(),
+    }
+}

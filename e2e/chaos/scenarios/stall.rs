@@ -1,0 +1,34 @@
+//! One engine of eight falls silent in the middle of its streams, and goes on much later.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::report::{Figure, Report};
+use crate::scenarios::kill::off_after;
+use crate::stage::Stage;
+
+const SILENT: usize = 6;
+
+pub(crate) async fn play() -> Report {
+    let stage = Stage::new(8, json!({})).await;
+    let host = stage.host(SILENT);
+    let load = stage.load(0.5).start();
+    load.run(Duration::from_secs(3)).await;
+    let fault = json!({"kind": "stall"});
+    stage.fleet.fault(SILENT, fault).await;
+    let silent = load.elapsed();
+    let end = load.run(Duration::from_secs(6)).await;
+    stage.fleet.heal(SILENT).await;
+    let tally = load.stop().await;
+
+    let off = off_after(&tally.between(silent, end), host).saturating_sub(silent);
+    let mut figures = stage.account(&tally).await;
+    figures.push(Figure::at_most(
+        "traffic is off the silent host after",
+        off.as_secs_f64() * 1000.0,
+        3000,
+        "ms",
+    ));
+    Report::new("stall", tally, figures)
+}
