@@ -72,7 +72,7 @@ pub struct Choice {
     pub terms: [Terms; RANKS],
 }
 
-/// Chooses by `rules`. `memory` is what the classic policies remember, `scores` working memory.
+/// Chooses by `rules`; nothing where nobody is eligible. `memory` is what the classic policies remember, `scores` working memory.
 pub fn choose<H: Hosts>(
     rules: &Rules<'_>,
     question: &Question,
@@ -80,6 +80,9 @@ pub fn choose<H: Hosts>(
     scores: &mut Vec<(usize, u64, u64)>,
     hosts: &H,
 ) -> Choice {
+    if each(hosts.eligible()).next().is_none() {
+        return Choice::default();
+    }
     let ranked = match rules.policy {
         Policy::Plimsoll if question.step == Step::Hash => by_hash(question, hosts),
         Policy::Plimsoll => {
@@ -101,6 +104,40 @@ pub fn choose<H: Hosts>(
         }
     }
     Choice { ranked, terms }
+}
+
+/// What a second policy would have chosen, beside what was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shadowed {
+    /// Its hosts, best first.
+    pub ranked: Ranked,
+    /// What its first choice would have cost more, in microseconds predicted by the weights in force.
+    pub regret: u64,
+    /// What its first choice would have cost less, in microseconds predicted by its own weights.
+    pub gain: u64,
+}
+
+/// Compares `choice` with the hosts that a second policy has `ranked`, by the weights of the first and of the second. Where nothing was
+/// gathered there is nothing to predict from, and regret and gain are 0.
+pub fn compare<H: Hosts>(
+    weights: (&Weights, &Weights),
+    question: &Question,
+    hosts: &H,
+    choice: &Choice,
+    ranked: Ranked,
+) -> Shadowed {
+    let cost = |weights: &Weights, ranked: &Ranked| {
+        let inputs = ranked.first().and_then(|index| hosts.inputs(index));
+        inputs.map_or(0, |inputs| {
+            score::score(weights, question.prompt_tokens, &inputs).total
+        })
+    };
+    let (ours, theirs) = weights;
+    Shadowed {
+        ranked,
+        regret: cost(ours, &ranked).saturating_sub(cost(ours, &choice.ranked)),
+        gain: cost(theirs, &choice.ranked).saturating_sub(cost(theirs, &ranked)),
+    }
 }
 
 fn by_hash<H: Hosts>(question: &Question, hosts: &H) -> Ranked {

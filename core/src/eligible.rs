@@ -7,19 +7,22 @@ use crate::host::{Host, State};
 use crate::time::Instant;
 
 /// Why a host is ruled out.
+///
+/// The numbers are those of decision records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
+#[repr(u8)]
 pub enum Ruled {
     /// No longer listed.
-    Gone,
+    Gone = 1,
     /// Failed its checks.
-    Down,
+    Down = 2,
     /// Finishes what it has.
-    Draining,
+    Draining = 3,
     /// Has just failed requests of ours.
-    Fenced,
+    Fenced = 4,
     /// Serves other models, and some host serves this one.
-    WrongModel,
+    WrongModel = 5,
 }
 
 /// How many hosts were ruled out, by reason.
@@ -70,52 +73,73 @@ impl fmt::Display for RuledOut {
     }
 }
 
-fn ruled(host: &Host, model: Option<u64>, ignore_health: bool, now: Instant) -> Option<Ruled> {
-    match host.state {
-        State::Gone => return Some(Ruled::Gone),
-        State::Draining => return Some(Ruled::Draining),
-        State::Down if !ignore_health => return Some(Ruled::Down),
-        State::Down | State::Ready => {}
-    }
-    if model.is_some_and(|model| !host.serves(model)) {
-        return Some(Ruled::WrongModel);
-    }
-    (!ignore_health && host.fence.is_up(now)).then_some(Ruled::Fenced)
+/// What is asked of the hosts of one decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Constraints {
+    /// The model that they must serve.
+    model: Option<u64>,
+    /// Whether health verdicts were set aside.
+    ignore_health: bool,
 }
 
-/// Marks the eligible hosts in the bit set `out` and returns how many there are and why others are not.
+impl Constraints {
+    /// Why `host` may not have the request, if it may not.
+    pub fn rule_out(&self, host: &Host, now: Instant) -> Option<Ruled> {
+        match host.state {
+            State::Gone => return Some(Ruled::Gone),
+            State::Draining => return Some(Ruled::Draining),
+            State::Down if !self.ignore_health => return Some(Ruled::Down),
+            State::Down | State::Ready => {}
+        }
+        if self.model.is_some_and(|model| !host.serves(model)) {
+            return Some(Ruled::WrongModel);
+        }
+        (!self.ignore_health && host.fence.is_up(now)).then_some(Ruled::Fenced)
+    }
+}
+
+/// Marks the eligible hosts in the bit set `out` and returns how many there are, why others are not, and by what they were judged.
 ///
 /// The model constrains only where some listed host is known to serve it: an unknown name is for the engines to refuse, who alone
 /// know their aliases. When every host that could serve is down or fenced the health verdicts are set aside, since a wrong verdict on
 /// all of them at once is likelier than that all are dead, and a dead host costs one more attempt at most.
-pub fn mark(fleet: &Fleet, model: u64, now: Instant, out: &mut [u64]) -> (usize, RuledOut) {
+pub fn mark(
+    fleet: &Fleet,
+    model: u64,
+    now: Instant,
+    out: &mut [u64],
+) -> (usize, RuledOut, Constraints) {
     let known = model != 0
         && fleet
             .hosts()
             .iter()
             .any(|host| host.serves(model) && host.state != State::Gone);
-    let model = known.then_some(model);
-    let mut result = (0, RuledOut::default());
+    let mut constraints = Constraints {
+        model: known.then_some(model),
+        ignore_health: false,
+    };
+    let (mut count, mut ruled_out) = (0, RuledOut::default());
     for ignore_health in [false, true] {
+        constraints.ignore_health = ignore_health;
         out.fill(0);
-        result = (0, RuledOut::default());
+        (count, ruled_out) = (0, RuledOut::default());
         // By word of the set, so that the innermost loop writes a register.
         for (word, hosts) in out.iter_mut().zip(fleet.hosts().chunks(64)) {
             let mut bits = 0;
             for (bit, host) in hosts.iter().enumerate() {
-                match ruled(host, model, ignore_health, now) {
-                    Some(why) => result.1.count(why),
+                match constraints.rule_out(host, now) {
+                    Some(why) => ruled_out.count(why),
                     None => bits |= 1 << bit,
                 }
             }
             *word = bits;
-            result.0 += bits.count_ones() as usize;
+            count += bits.count_ones() as usize;
         }
-        if result.0 > 0 {
+        if count > 0 {
             break;
         }
     }
-    result
+    (count, ruled_out, constraints)
 }
 
 #[cfg(test)]
@@ -141,7 +165,7 @@ mod tests {
 
     fn eligible(fleet: &Fleet, model: u64) -> (u64, alloc::string::String) {
         let mut bits = [0];
-        let (_, out) = mark(fleet, model, Instant::ZERO, &mut bits);
+        let (_, out, _) = mark(fleet, model, Instant::ZERO, &mut bits);
         (bits[0], out.to_string())
     }
 

@@ -2,23 +2,26 @@
 
 use core::fmt;
 
+use crate::choose::Shadowed;
+use crate::config::Policy;
 use crate::eligible::RuledOut;
 use crate::inflight::Ticket;
 use crate::pick::{RANKS, Ranked};
 use crate::score::Terms;
 use crate::time::Micros;
 
-/// How much was known when deciding: the rungs of the degradation ladder.
+/// How much was known when deciding: the rungs of the degradation ladder. The numbers are those of decision records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Step {
     /// The engines' counters are fresh.
-    Full,
+    Full = 0,
     /// They are not: own work and prefixes.
-    Local,
+    Local = 1,
     /// Nothing has been observed: rendezvous hashing with bounded load.
-    Hash,
+    Hash = 2,
     /// No host is known: the proxy's own policy chooses.
-    Proxy,
+    Proxy = 3,
 }
 
 impl Step {
@@ -61,6 +64,10 @@ pub struct Decision {
     pub output_error: u64,
     /// Age of the snapshot.
     pub snapshot_age: Option<Micros>,
+    /// The policy that chose.
+    pub policy: Policy,
+    /// What the shadow policy would have done, if there is one.
+    pub shadow: Option<Shadowed>,
     /// What the ties were broken by.
     pub seed: u64,
     /// Which configuration decided.

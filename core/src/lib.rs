@@ -17,6 +17,8 @@
 //! 8. [`observe`] reads the response: first token, gaps, usage.
 //! 9. [`learn`] turns that into speeds, and the next request finds a better informed router.
 //!
+//! A decision is put in words by [`explain`], and in bytes from which it can be made again by [`record`].
+//!
 //! # The control path
 //!
 //! [`collect`] decides which host to poll when, [`scrape`] turns metrics pages into facts, [`snapshot`] is the bytes in which they
@@ -58,6 +60,7 @@ pub mod observe;
 pub mod pick;
 pub mod policy;
 pub mod prefix;
+pub mod record;
 pub mod request;
 pub mod rng;
 pub mod router;

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::{Config, ConfiguredHost, Policy};
+use super::{Config, ConfiguredHost, Policy, Weights};
 use crate::time::Micros;
 
 /// What is done with each declared field: read it, put it in the schema, put it in the table.
@@ -41,6 +41,39 @@ fn size(v: &mut dyn Visitor, name: &str, field: &mut usize, range: RangeInclusiv
     let mut value = *field as u64;
     v.integer(name, &mut value, range, doc);
     *field = usize::try_from(value).unwrap_or(usize::MAX);
+}
+
+fn weights(v: &mut dyn Visitor, w: &mut Weights) {
+    v.decimal(
+        "prefill",
+        &mut w.prefill,
+        0..=1000,
+        "This request's uncached tokens",
+    );
+    v.decimal(
+        "stall",
+        &mut w.stall,
+        0..=1000,
+        "This request's uncached tokens, per request already there",
+    );
+    v.decimal(
+        "crowding",
+        &mut w.crowding,
+        0..=1000,
+        "Queued tokens, per request already there",
+    );
+    v.decimal(
+        "kv_pressure",
+        &mut w.kv_pressure,
+        0..=1000,
+        "Mean request time, per share of KV cache above `kv_limit`",
+    );
+    v.decimal(
+        "kv_limit",
+        &mut w.kv_limit,
+        0..=1,
+        "KV-cache utilisation from which pressure counts",
+    );
 }
 
 /// Shows every field of `c` to `v`, in the order of the docs.
@@ -156,36 +189,37 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         "Share by which scores may differ and still be a tie",
     );
     v.section("weights", "Weights of the predicted-time score", &mut |v| {
-        let w = &mut c.weights;
-        v.decimal(
-            "prefill",
-            &mut w.prefill,
-            0..=1000,
-            "This request's uncached tokens",
+        weights(v, &mut c.weights);
+    });
+    v.section(
+        "shadow",
+        "A second policy that is asked and counted, never obeyed",
+        &mut |v| {
+            let s = &mut c.shadow;
+            v.flag("enabled", &mut s.enabled, "Ask it");
+            v.policy("policy", &mut s.policy, "How it would choose");
+            v.section("weights", "Weights of its score", &mut |v| {
+                weights(v, &mut s.weights);
+            });
+        },
+    );
+    v.section("record", "Decision records, for replay", &mut |v| {
+        let r = &mut c.record;
+        v.integer(
+            "every",
+            &mut r.every,
+            0..=1_000_000,
+            "Record one decision in so many; 0 records none",
         );
-        v.decimal(
-            "stall",
-            &mut w.stall,
-            0..=1000,
-            "This request's uncached tokens, per request already there",
+        v.flag(
+            "log",
+            &mut r.log,
+            "Write records to the proxy's log, as `plimsoll-record <base64>`",
         );
-        v.decimal(
-            "crowding",
-            &mut w.crowding,
-            0..=1000,
-            "Queued tokens, per request already there",
-        );
-        v.decimal(
-            "kv_pressure",
-            &mut w.kv_pressure,
-            0..=1000,
-            "Mean request time, per share of KV cache above `kv_limit`",
-        );
-        v.decimal(
-            "kv_limit",
-            &mut w.kv_limit,
-            0..=1,
-            "KV-cache utilisation from which pressure counts",
+        v.flag(
+            "filter_state",
+            &mut r.filter_state,
+            "Write records to filter state `wasm.plimsoll_record`, in base64",
         );
     });
     v.section("priors", "Beliefs before the first response", &mut |v| {

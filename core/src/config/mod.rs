@@ -23,21 +23,22 @@ use crate::fixed;
 use crate::hash;
 use crate::time::Micros;
 
-/// How the host is chosen.
+/// How the host is chosen. The numbers are those of decision records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Policy {
     /// Least predicted time, prefix cache and harm to others included. The reason this product exists.
-    Plimsoll,
+    Plimsoll = 0,
     /// Each host in turn.
-    RoundRobin,
+    RoundRobin = 1,
     /// Each host in turn, in proportion to its weight, smoothly interleaved.
-    WeightedRoundRobin,
+    WeightedRoundRobin = 2,
     /// Any host, evenly.
-    Random,
+    Random = 3,
     /// The host with the fewest requests of ours in flight.
-    LeastRequest,
+    LeastRequest = 4,
     /// The better of two hosts drawn at random.
-    PowerOfTwo,
+    PowerOfTwo = 5,
 }
 
 impl Policy {
@@ -57,6 +58,14 @@ impl Policy {
             .iter()
             .find(|(known, _)| *known == name)
             .map(|(_, policy)| *policy)
+    }
+
+    /// The policy of this number; numbers without one count as the score.
+    pub fn from_number(number: u8) -> Self {
+        Self::NAMES
+            .iter()
+            .find(|(_, policy)| *policy as u8 == number)
+            .map_or(Self::Plimsoll, |(_, policy)| *policy)
     }
 
     /// The name used in configuration.
@@ -108,6 +117,40 @@ pub struct Weights {
     pub kv_pressure: u64,
     /// KV utilisation (Q16) from which pressure counts.
     pub kv_limit: u64,
+}
+
+impl Default for Weights {
+    fn default() -> Self {
+        Self {
+            prefill: 3 * fixed::ONE,
+            stall: fixed::ONE / 2,
+            crowding: fixed::ONE / 5,
+            kv_pressure: 5 * fixed::ONE,
+            kv_limit: fixed::ONE * 4 / 5,
+        }
+    }
+}
+
+/// A second policy that chooses in the shadow of the one in force: it is asked, counted, and never obeyed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow {
+    /// Whether it is asked.
+    pub enabled: bool,
+    /// The policy.
+    pub policy: Policy,
+    /// Its weights.
+    pub weights: Weights,
+}
+
+/// Which decisions are recorded, and where to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// One decision in so many, drawn by a hash of the request; 0 records none.
+    pub every: u64,
+    /// To the proxy's log.
+    pub log: bool,
+    /// To filter state `wasm.plimsoll_record`.
+    pub filter_state: bool,
 }
 
 /// What is believed before the first response has been seen.
@@ -175,6 +218,10 @@ pub struct Config {
     pub tie_band: u64,
     /// Weights of the score.
     pub weights: Weights,
+    /// The policy that is only asked.
+    pub shadow: Shadow,
+    /// Which decisions are recorded.
+    pub record: Recording,
     /// Beliefs before observation.
     pub priors: Priors,
     /// Table sizes.
@@ -208,12 +255,16 @@ impl Default for Config {
             explain: false,
             access_log: false,
             tie_band: fixed::ONE / 64,
-            weights: Weights {
-                prefill: 3 * fixed::ONE,
-                stall: fixed::ONE / 2,
-                crowding: fixed::ONE / 5,
-                kv_pressure: 5 * fixed::ONE,
-                kv_limit: fixed::ONE * 4 / 5,
+            weights: Weights::default(),
+            shadow: Shadow {
+                enabled: false,
+                policy: Policy::Plimsoll,
+                weights: Weights::default(),
+            },
+            record: Recording {
+                every: 0,
+                log: true,
+                filter_state: false,
             },
             priors: Priors {
                 prefill_ns_per_token: 30_000,
@@ -247,6 +298,20 @@ impl Config {
             weights: &self.weights,
             tie_band: self.tie_band,
         }
+    }
+
+    /// How the shadow would choose one.
+    pub fn shadow_rules(&self) -> Option<Rules<'_>> {
+        self.shadow.enabled.then_some(Rules {
+            policy: self.shadow.policy,
+            weights: &self.shadow.weights,
+            tie_band: self.tie_band,
+        })
+    }
+
+    /// Whether anybody asks what a request would cost on each host.
+    pub fn scores(&self) -> bool {
+        self.policy == Policy::Plimsoll || self.shadow.enabled || self.record.every > 0
     }
 
     /// The JSON schema of the document, from the same declaration that reads it.

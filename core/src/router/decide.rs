@@ -1,8 +1,9 @@
 //! One decision, from request to booking.
 
+use alloc::vec::Vec;
+
 use super::{ASSUMED_KV_TOKENS, PassReason, Reason, Router, Verdict, fallback_key};
 use crate::choose::{self, Choice, Facts, Hosts, Question};
-use crate::config::Policy;
 use crate::cost::{CostClass, Costs};
 use crate::eligible;
 use crate::explain::{Decision, Step};
@@ -11,6 +12,7 @@ use crate::fleet::Fleet;
 use crate::inflight::Flight;
 use crate::policy::each;
 use crate::prefix::{self, Homes};
+use crate::record;
 use crate::request::{Block, Request};
 use crate::score::{self, Context, Inputs};
 use crate::time::Instant;
@@ -74,36 +76,47 @@ impl Hosts for Candidates<'_> {
     }
 }
 
-pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -> Verdict {
+/// Decides and books. What is decided is also written to `tape`, if there is one.
+pub(super) fn decide(
+    router: &mut Router,
+    now: Instant,
+    request: &Request<'_>,
+    tape: Option<&mut Vec<u8>>,
+) -> Verdict {
     if router.fleet.listed() == 0 {
         return Verdict::Pass(PassReason::NoHosts);
     }
-    let (count, ruled_out) = eligible::mark(
+    let (count, ruled_out, constraints) = eligible::mark(
         &router.fleet,
         request.model,
         now,
         &mut router.scratch.eligible,
     );
-    if count == 0 {
-        return if ruled_out.wrong_model > 0 {
-            Verdict::Reject(Reason::NoHostForModel(ruled_out))
-        } else {
-            Verdict::Pass(PassReason::NoneEligible)
-        };
+    let refused = if count > 0 {
+        None
+    } else if ruled_out.wrong_model > 0 {
+        Some(Verdict::Reject(Reason::NoHostForModel(ruled_out)))
+    } else {
+        Some(Verdict::Pass(PassReason::NoneEligible))
+    };
+    if tape.is_none()
+        && let Some(verdict) = refused
+    {
+        return verdict;
     }
     let snapshot_age = router.snapshot_age(now);
     let step = step(router, now);
     let (estimate, class) = router.costs.estimate(request);
-    let scored = router.config.policy == Policy::Plimsoll;
-    let key = if scored && step == Step::Hash {
+    let scores = router.config.scores();
+    let key = if scores && step == Step::Hash {
         home_key(router, now, request).unwrap_or_else(|| fallback_key(request.seed))
     } else {
         0
     };
-    let gathers = scored && step != Step::Hash;
+    let gathered = scores && step != Step::Hash;
     let foreign = router.fleet.foreign();
     let (mut credit, mut home) = (0, None);
-    if gathers {
+    if gathered {
         match_prefix(router, request);
         credit = router.homes.credit(estimate.prompt_tokens, foreign);
         if credit > 0 {
@@ -117,6 +130,7 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         scratch,
         costs,
         classic,
+        shadow,
         homes,
         mean_uncached,
         ..
@@ -132,7 +146,7 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
     let hosts = Candidates {
         fleet,
         eligible: &scratch.eligible,
-        context: gathers.then_some(context),
+        context: gathered.then_some(context),
         costs,
         class,
         cached_bytes: &scratch.cached_bytes,
@@ -148,21 +162,47 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         prompt_tokens: estimate.prompt_tokens,
         key,
     };
-    let Choice { ranked, terms } = choose::choose(
-        &config.rules(),
-        &question,
-        classic,
-        &mut scratch.scores,
-        &hosts,
-    );
+    let tape = tape.map(|tape| {
+        let scene = record::Scene {
+            config,
+            request,
+            question: &question,
+            now,
+            snapshot_age,
+            estimate,
+            foreign,
+            mean_uncached: *mean_uncached,
+            memory: classic,
+            shadow_memory: shadow,
+            constraints,
+            gathered,
+        };
+        record::begin(tape, &scene, fleet, &hosts);
+        tape
+    });
+    let scratch = &mut scratch.scores;
+    let rules = config.rules();
+    let choice = choose::choose(&rules, &question, classic, scratch, &hosts);
+    let shadowed = config.shadow_rules().map(|other| {
+        let ranked = choose::choose(&other, &question, shadow, scratch, &hosts).ranked;
+        let weights = (rules.weights, other.weights);
+        choose::compare(weights, &question, &hosts, &choice, ranked)
+    });
+    if let Some(tape) = tape {
+        record::end(tape, &choice, shadowed.as_ref());
+    }
+    if let Some(verdict) = refused {
+        return verdict;
+    }
+    let Choice { ranked, terms } = choice;
     let first = ranked.first().unwrap_or_default();
-    let (known_tokens, credited_tokens) = if gathers {
+    let (known_tokens, credited_tokens) = if gathered {
         hosts.expect(first, estimate.prompt_tokens)
     } else {
         (0, 0)
     };
     let [best, ..] = terms;
-    if gathers {
+    if gathered {
         *mean_uncached = if *mean_uncached == 0 {
             best.uncached_tokens
         } else {
@@ -216,6 +256,8 @@ pub(super) fn decide(router: &mut Router, now: Instant, request: &Request<'_>) -
         output_error: estimate.output_error,
         snapshot_age,
         seed: request.seed,
+        policy: router.config.policy,
+        shadow: shadowed,
         config: router.config.fingerprint,
     })
 }
@@ -309,7 +351,7 @@ fn remember(
     flight: &Flight,
     output_tokens: u64,
 ) {
-    if router.config.policy != Policy::Plimsoll {
+    if !router.config.scores() {
         return;
     }
     let seconds = now.as_micros() / 1_000_000;

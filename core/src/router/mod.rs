@@ -41,6 +41,8 @@ pub struct Router {
     costs: Costs,
     inflight: Inflight,
     classic: Classic,
+    /// Memory of the policy that is only asked.
+    shadow: Classic,
     scratch: Scratch,
     snapshot: Option<Applied>,
     mean_uncached: u64,
@@ -91,6 +93,7 @@ impl Router {
             costs: Costs::new(&config.priors),
             inflight: Inflight::new(config.limits.inflight),
             classic: Classic::new(seed, hosts),
+            shadow: Classic::new(rng::mix(seed), hosts),
             scratch: Scratch {
                 eligible: vec![0; words],
                 matching: vec![0; words],
@@ -139,7 +142,19 @@ impl Router {
 
     /// Decides where `request` goes, and books it there.
     pub fn on_request(&mut self, now: Instant, request: &crate::request::Request<'_>) -> Verdict {
-        decide::decide(self, now, request)
+        decide::decide(self, now, request, None)
+    }
+
+    /// As [`Self::on_request`], and writes the [`crate::record`] of the decision into `record`, which is left empty when no host is known. The same
+    /// is decided, recorded or not.
+    pub fn on_request_recorded(
+        &mut self,
+        now: Instant,
+        request: &crate::request::Request<'_>,
+        record: &mut Vec<u8>,
+    ) -> Verdict {
+        record.clear();
+        decide::decide(self, now, request, Some(record))
     }
 
     /// The response of `ticket` begins, and comes from `served`: books the request there if that was not the first choice, and remembers

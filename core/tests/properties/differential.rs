@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use plimsoll_core::config::Config;
-use plimsoll_core::config::ConfiguredHost;
+use plimsoll_core::config::{Config, ConfiguredHost, Policy};
 use plimsoll_core::fixed::ONE;
 use plimsoll_core::host::State;
 use plimsoll_core::prefix::block_key;
 use plimsoll_core::rng::Rng;
-use plimsoll_core::router::{Router, Step, Ticket, Verdict};
+use plimsoll_core::router::{Router, Ticket, Verdict};
 use plimsoll_core::share::SharedBlock;
 use plimsoll_core::time::{Instant, Micros};
 
 use crate::generate::{self, earlier, one_in};
+use crate::recorded;
 use crate::reference::{Answer, Plan, Reference, Said};
 
 const OWN_SEED: u64 = 77;
@@ -32,6 +32,8 @@ struct World {
     decided: BTreeMap<&'static str, u32>,
     cached: u32,
     homed: u32,
+    /// What was recorded of each request.
+    records: Vec<Vec<u8>>,
 }
 
 impl World {
@@ -51,6 +53,7 @@ impl World {
             decided: BTreeMap::new(),
             cached: 0,
             homed: 0,
+            records: Vec::new(),
             rng,
         }
     }
@@ -88,7 +91,10 @@ impl World {
         let id = self.next_id;
         self.next_id += 1;
         let expected = self.reference.on_request(self.now, id, &request);
+        let (recorded, record) = recorded::decide(&self.router, self.now, &request);
         let verdict = self.router.on_request(self.now, &request);
+        assert_eq!(recorded, verdict);
+        self.records.push(record);
         let found = match &verdict {
             Verdict::Pass(_) => Answer::Pass,
             Verdict::Reject(plimsoll_core::router::Reason::NoHostForModel(why)) => {
@@ -117,11 +123,12 @@ impl World {
                 self.open.push((decision.ticket, id));
                 self.cached += u32::from(decision.cached_tokens > 0);
                 let least = decision.terms[0].uncached_tokens;
-                self.homed += u32::from(
-                    decision.step != Step::Hash
-                        && least < decision.prompt_tokens - decision.cached_tokens,
-                );
-                decision.step.name()
+                self.homed +=
+                    u32::from(least > 0 && least < decision.prompt_tokens - decision.cached_tokens);
+                match decision.policy {
+                    Policy::Plimsoll => decision.step.name(),
+                    classic => classic.name(),
+                }
             }
             Verdict::Pass(_) => "pass",
             Verdict::Reject(_) => "reject",
@@ -219,6 +226,15 @@ impl World {
 
 fn config(rng: &mut Rng, hosts: u32) -> Config {
     let mut config = Config::default();
+    if one_in(rng, 3) {
+        config.policy = Policy::NAMES[rng.below(6) as usize].1;
+    }
+    if config.policy == Policy::Plimsoll && one_in(rng, 2) {
+        // It is asked, and changes nothing.
+        config.shadow.enabled = true;
+        config.shadow.policy = Policy::NAMES[rng.below(6) as usize].1;
+        config.shadow.weights.stall = u64::from(rng.below(1 << 18));
+    }
     config.limits.hosts = 64;
     config.limits.inflight = 256;
     config.limits.prefix_blocks = 4096;
@@ -245,6 +261,19 @@ fn config(rng: &mut Rng, hosts: u32) -> Config {
     config
 }
 
+/// Records of every kind of decision.
+pub(crate) fn records() -> Vec<Vec<u8>> {
+    let worlds = (0..24).map(|seed| {
+        let mut world = World::new(7000 + seed);
+        for _ in 0..80 {
+            world.step();
+        }
+        world.records
+    });
+    let some = worlds.flat_map(|records| records.into_iter().skip(9).step_by(9));
+    some.filter(|record| !record.is_empty()).collect()
+}
+
 #[test]
 fn every_decision_is_the_references() {
     let mut decided: BTreeMap<&str, u32> = BTreeMap::new();
@@ -264,6 +293,12 @@ fn every_decision_is_the_references() {
     // The sequences reach every rung, and both kinds of cached prefix.
     for kind in ["full", "local", "hash", "pass", "reject"] {
         assert!(decided[kind] > 200, "{decided:?}");
+    }
+    for (name, policy) in Policy::NAMES {
+        assert!(
+            policy == Policy::Plimsoll || decided[name] > 200,
+            "{decided:?}"
+        );
     }
     assert!(cached > 2000 && homed > 2000, "{cached} {homed}");
 }

@@ -11,6 +11,7 @@ use plimsoll_core::router::{Outcome, Router, Ticket, Verdict};
 use plimsoll_core::time::{Instant, Micros};
 
 use crate::generate::{self, address, earlier, start};
+use crate::recorded;
 
 /// Where a request in flight is booked, and whether its prefill is known to be over.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +38,9 @@ fn config(rng: &mut Rng, capacity: u32) -> Config {
         tie_band: ONE / 64,
         ..Config::default()
     };
+    config.shadow.enabled = generate::one_in(rng, 2);
+    config.shadow.policy = Policy::NAMES[rng.below(6) as usize].1;
+    config.shadow.weights.stall = u64::from(rng.below(1 << 18));
     config.limits.hosts = capacity as usize;
     config.limits.inflight = 16;
     config.limits.prefix_blocks = 64;
@@ -100,7 +104,10 @@ impl World {
         let healthy =
             |host: &Host| may(host) && host.state == State::Ready && !host.fence.is_up(self.now);
         let nobody_healthy = !before.values().any(healthy);
-        match self.router.on_request(self.now, &prompt.request()) {
+        let (recorded, _) = recorded::decide(&self.router, self.now, &prompt.request());
+        let verdict = self.router.on_request(self.now, &prompt.request());
+        assert_eq!(recorded, verdict);
+        match verdict {
             Verdict::Forward(decision) => {
                 let ranked: Vec<usize> = decision.ranked.iter().collect();
                 let eligible = before

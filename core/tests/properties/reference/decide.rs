@@ -1,5 +1,6 @@
 //! One decision, as the documents say it is made.
 
+use plimsoll_core::config::Policy;
 use plimsoll_core::eligible::RuledOut;
 use plimsoll_core::host::{Address, Polled, State};
 use plimsoll_core::prefix::block_key;
@@ -36,9 +37,9 @@ pub(crate) struct Plan {
 }
 
 /// What is the same for every host.
-struct Question<'a> {
+pub(super) struct Question<'a> {
     now: Instant,
-    request: &'a Request<'a>,
+    pub(super) request: &'a Request<'a>,
     class: (u64, u64),
     step: Step,
     prompt_tokens: u64,
@@ -79,7 +80,14 @@ impl Reference {
             home: None,
             credit: 0,
         };
-        let (ranked, terms) = if question.step == Step::Hash {
+        let scored = self.config.policy == Policy::Plimsoll && question.step != Step::Hash;
+        let (ranked, terms) = if self.config.policy != Policy::Plimsoll {
+            let known = self.order.iter().filter(|host| eligible.contains(host));
+            let known: Vec<Address> = known.copied().collect();
+            let ranked = self.by_classic(&question, &known);
+            let terms = vec![Terms::default(); ranked.len()];
+            (ranked, terms)
+        } else if question.step == Step::Hash {
             let ranked = self.by_hash(&question, &eligible);
             let terms = vec![Terms::default(); ranked.len()];
             (ranked, terms)
@@ -91,7 +99,7 @@ impl Reference {
             self.by_score(&question, &eligible)
         };
         let first = ranked[0];
-        let (known, credited) = if question.step == Step::Hash {
+        let (known, credited) = if !scored {
             (0, 0)
         } else {
             let expected = self.expected(&question, first);
@@ -128,7 +136,9 @@ impl Reference {
             class,
         };
         self.flights.insert(id, flight);
-        self.remember(&question, first, uncached);
+        if self.config.policy == Policy::Plimsoll {
+            self.remember(&question, first, uncached);
+        }
         Answer::Forward(Plan {
             ranked,
             terms,
@@ -235,7 +245,7 @@ impl Reference {
     }
 
     /// The best three: ties first, in an order that only the request and the hosts' addresses give, then by score.
-    fn rank(&self, scores: Vec<(Address, u64)>, seed: u64, band: u64) -> Vec<Address> {
+    pub(super) fn rank(&self, scores: Vec<(Address, u64)>, seed: u64, band: u64) -> Vec<Address> {
         let best = scores.iter().map(|(_, score)| *score).min().unwrap();
         let mut order: Vec<(u64, u64, Address)> = scores
             .into_iter()

@@ -5,6 +5,7 @@
 //! address, never by index.
 
 pub(crate) mod arithmetic;
+mod classic;
 mod decide;
 mod exchange;
 mod homes;
@@ -103,6 +104,9 @@ pub(crate) struct Reference {
     config: Config,
     seed: u64,
     hosts: BTreeMap<Address, Host>,
+    /// Hosts in the order in which they became known.
+    order: Vec<Address>,
+    classic: classic::Classic,
     flights: BTreeMap<u64, Flight>,
     peers: BTreeMap<usize, Peer>,
     blocks: Blocks,
@@ -122,6 +126,8 @@ impl Reference {
         let mut reference = Self {
             seed,
             hosts: BTreeMap::new(),
+            order: Vec::new(),
+            classic: classic::Classic::new(seed),
             flights: BTreeMap::new(),
             peers: BTreeMap::new(),
             blocks: Blocks::default(),
@@ -166,6 +172,9 @@ impl Reference {
         }
         let before = self.hosts.len();
         for listed in list {
+            if !self.order.contains(&listed.address) {
+                self.order.push(listed.address);
+            }
             let host = self.hosts.entry(listed.address).or_insert_with(|| Host {
                 key: listed.address.key(),
                 weight: 1,
