@@ -74,6 +74,14 @@ pub struct Decision {
     pub config: u64,
 }
 
+impl Decision {
+    /// Microseconds by which the first choice beats the runner-up; 0 where they are tied, none where there is no other.
+    pub fn margin(&self) -> Option<u64> {
+        let [best, second, ..] = &self.terms;
+        (self.ranked.len() > 1).then(|| second.total.saturating_sub(best.total))
+    }
+}
+
 /// A decision as one line: space-separated `name=value`, with the hosts as `host` writes them.
 pub struct Line<'a, F>(pub &'a Decision, pub F);
 
@@ -86,7 +94,8 @@ where
         let Self(decision, host) = self;
         write!(
             f,
-            "step={} eligible={} ruled_out={}",
+            "policy={} step={} eligible={} ruled_out={}",
+            decision.policy.name(),
             decision.step.name(),
             decision.eligible,
             decision.ruled_out
@@ -125,10 +134,14 @@ where
                 ";uncached={uncached_tokens},queued={queued_tokens},requests={requests})"
             )?;
         }
-        if let [best, second, ..] = &decision.terms
-            && decision.ranked.len() > 1
+        if let Some(margin) = decision.margin() {
+            write!(f, " margin={margin}us")?;
+        }
+        if let Some(shadow) = &decision.shadow
+            && let Some(address) = shadow.ranked.first().and_then(host)
         {
-            write!(f, " margin={}us", second.total.saturating_sub(best.total))?;
+            let Shadowed { regret, gain, .. } = shadow;
+            write!(f, " shadow={address}(regret={regret}us,gain={gain}us)")?;
         }
         write!(
             f,

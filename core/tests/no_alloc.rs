@@ -8,6 +8,7 @@
 use std::{
     alloc::{GlobalAlloc, Layout, System},
     cell::Cell,
+    ops::Range,
 };
 
 use plimsoll_core::{
@@ -95,8 +96,8 @@ fn parsers_do_not_allocate() {
     assert_eq!(count, 0);
 }
 
-/// One request from decision to end; true when it was forwarded.
-fn serve(router: &mut Router, n: u64) -> bool {
+/// One request from decision to end, recorded if there is a place for it; true when it was forwarded.
+fn serve(router: &mut Router, n: u64, record: Option<&mut Vec<u8>>) -> bool {
     let now = Instant::from_micros(1_000_000_000 + n * 1000);
     let mut blocks = [Block { hash: 0, end: 0 }; 12];
     for (i, block) in (0u32..).zip(&mut blocks) {
@@ -118,7 +119,11 @@ fn serve(router: &mut Router, n: u64) -> bool {
         stream: !n.is_multiple_of(3),
         seed: n,
     };
-    let Verdict::Forward(decision) = router.on_request(now, &request) else {
+    let verdict = match record {
+        Some(record) => router.on_request_recorded(now, &request, record),
+        None => router.on_request(now, &request),
+    };
+    let Verdict::Forward(decision) = verdict else {
         return false;
     };
     router.on_chunk(
@@ -144,12 +149,25 @@ fn serve(router: &mut Router, n: u64) -> bool {
 #[test]
 fn a_warm_router_does_not_allocate() {
     for (name, _) in Policy::NAMES {
-        let json = format!(
-            r#"{{"policy":"{name}","hosts":["10.0.0.1:80","10.0.0.2:80","10.0.0.3:80","10.0.0.4:80"]}}"#
-        );
-        let mut router = Router::new(Config::parse(json.as_bytes()).unwrap(), 1);
-        (0..200).for_each(|n| assert!(serve(&mut router, n)));
-        let count = allocations(|| (200..2000).for_each(|n| assert!(serve(&mut router, n))));
-        assert_eq!(count, 0, "{name}");
+        for more in [
+            "",
+            r#","shadow":{"enabled":true,"policy":"power_of_two"}"#,
+            r#","record":{"every":1}"#,
+        ] {
+            let json = format!(
+                r#"{{"policy":"{name}","hosts":["10.0.0.1:80","10.0.0.2:80","10.0.0.3:80","10.0.0.4:80"]{more}}}"#
+            );
+            let config = Config::parse(json.as_bytes()).unwrap();
+            let mut buffer = Vec::new();
+            let mut record = (config.record.every > 0).then_some(&mut buffer);
+            let mut router = Router::new(config, 1);
+            let mut all = |range: Range<u64>| {
+                for n in range {
+                    assert!(serve(&mut router, n, record.as_deref_mut()));
+                }
+            };
+            all(0..200);
+            assert_eq!(allocations(|| all(200..2000)), 0, "{json}");
+        }
     }
 }

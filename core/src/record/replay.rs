@@ -85,7 +85,13 @@ impl View<'_> {
 
     fn choose(&self, rules: &Rules<'_>, shadow: bool) -> Choice {
         let (rng, last) = self.memory(shadow);
-        let credit = self.hosts().map(|host| host.credit[usize::from(shadow)]);
+        let credit = self.hosts().map(|host| {
+            if shadow {
+                host.shadow_credit
+            } else {
+                host.credit
+            }
+        });
         let mut memory = Classic::recorded(rng, last, credit);
         let mut scores = Vec::with_capacity(self.len());
         let hosts = self.candidates();

@@ -116,8 +116,9 @@ fn a_record_is_read_for_ever() {
     assert_eq!((inputs.per_token, inputs.e2e), (1_092_264, 90_000));
     assert_eq!((inputs.kv_used, inputs.kv_added), (60_000, 1350));
     assert_eq!(inputs.kv_capacity, 100_000);
-    let credits: Vec<[i64; 2]> = hosts.iter().map(|host| host.credit).collect();
-    assert_eq!(credits, [[0, -2], [0, 1], [0, 1]]);
+    let credits: Vec<i64> = hosts.iter().map(|host| host.shadow_credit).collect();
+    assert_eq!(credits, [-2, 1, 1]);
+    assert!(hosts.iter().all(|host| host.credit == 0));
 
     let Choice { ranked, terms } = view.choice();
     assert!(ranked.iter().eq([1, 0]));

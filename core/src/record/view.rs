@@ -56,8 +56,10 @@ pub struct Candidate {
     pub facts: Facts,
     /// What the score reads; all zero where it was not gathered.
     pub inputs: Inputs,
-    /// Its credit in weighted round robin, and that of the shadow.
-    pub credit: [i64; 2],
+    /// Its credit in weighted round robin.
+    pub credit: i64,
+    /// Its credit in the shadow's.
+    pub shadow_credit: i64,
 }
 
 /// A checked record, read in place.
@@ -276,7 +278,8 @@ impl<'a> View<'a> {
                 kv_added: word(80),
                 kv_capacity: word(88),
             },
-            credit: [word(96) as i64, word(104) as i64],
+            credit: word(96) as i64,
+            shadow_credit: word(104) as i64,
         })
     }
 

@@ -81,7 +81,7 @@ pub(super) fn decide(
     router: &mut Router,
     now: Instant,
     request: &Request<'_>,
-    tape: Option<&mut Vec<u8>>,
+    mut tape: Option<&mut Vec<u8>>,
 ) -> Verdict {
     if router.fleet.listed() == 0 {
         return Verdict::Pass(PassReason::NoHosts);
@@ -162,7 +162,7 @@ pub(super) fn decide(
         prompt_tokens: estimate.prompt_tokens,
         key,
     };
-    let tape = tape.map(|tape| {
+    if let Some(tape) = tape.as_deref_mut() {
         let scene = record::Scene {
             config,
             request,
@@ -178,8 +178,7 @@ pub(super) fn decide(
             gathered,
         };
         record::begin(tape, &scene, fleet, &hosts);
-        tape
-    });
+    }
     let scratch = &mut scratch.scores;
     let rules = config.rules();
     let choice = choose::choose(&rules, &question, classic, scratch, &hosts);

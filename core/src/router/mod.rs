@@ -5,6 +5,7 @@
 //! ([`Router::apply_share`]), and the passing of time ([`Router::on_tick`]). It answers with a [`Verdict`]. The same calls with the same
 //! arguments give the same answers on every target.
 
+mod book;
 mod decide;
 mod exchange;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::prefix::{Homes, Index};
 use crate::rng;
 use crate::score::LEAST_TOKENS;
 use crate::time::{Instant, Micros};
+use book::end_prefill;
 use exchange::{Peer, Ring};
 pub use verdict::{Outcome, PassReason, Reason, Verdict};
 
@@ -371,40 +373,6 @@ impl Router {
             self.relearn = true;
         }
     }
-
-    fn book(&mut self, flight: &Flight) {
-        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
-            return;
-        };
-        host.own.requests = host.own.requests.saturating_add(1);
-        host.own.kv_tokens = host.own.kv_tokens.saturating_add(flight.kv_tokens);
-        if flight.prefilling {
-            host.own.prefilling = host.own.prefilling.saturating_add(1);
-            host.own.queued_tokens = host
-                .own
-                .queued_tokens
-                .saturating_add(flight.uncached_tokens);
-        }
-    }
-
-    fn unbook(&mut self, flight: &Flight) {
-        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
-            return;
-        };
-        host.own.requests = host.own.requests.saturating_sub(1);
-        host.own.kv_tokens = host.own.kv_tokens.saturating_sub(flight.kv_tokens);
-        if flight.prefilling {
-            end_prefill(host, flight);
-        }
-    }
-}
-
-const fn end_prefill(host: &mut Host, flight: &Flight) {
-    host.own.prefilling = host.own.prefilling.saturating_sub(1);
-    host.own.queued_tokens = host
-        .own
-        .queued_tokens
-        .saturating_sub(flight.uncached_tokens);
 }
 
 /// Rendezvous key of a request that has no block to be known by.

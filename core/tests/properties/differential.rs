@@ -32,7 +32,7 @@ struct World {
     decided: BTreeMap<&'static str, u32>,
     cached: u32,
     homed: u32,
-    /// What was recorded of each request.
+    /// What was recorded.
     records: Vec<Vec<u8>>,
 }
 
@@ -91,10 +91,14 @@ impl World {
         let id = self.next_id;
         self.next_id += 1;
         let expected = self.reference.on_request(self.now, id, &request);
-        let (recorded, record) = recorded::decide(&self.router, self.now, &request);
+        // A copy decides with recording on; now and then, since copies are slow.
+        let recorded =
+            one_in(&mut self.rng, 5).then(|| recorded::decide(&self.router, self.now, &request));
         let verdict = self.router.on_request(self.now, &request);
-        assert_eq!(recorded, verdict);
-        self.records.push(record);
+        if let Some((recorded, record)) = recorded {
+            assert_eq!(recorded, verdict);
+            self.records.push(record);
+        }
         let found = match &verdict {
             Verdict::Pass(_) => Answer::Pass,
             Verdict::Reject(plimsoll_core::router::Reason::NoHostForModel(why)) => {
@@ -270,7 +274,7 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
         }
         world.records
     });
-    let some = worlds.flat_map(|records| records.into_iter().skip(9).step_by(9));
+    let some = worlds.flat_map(|records| records.into_iter().skip(2).step_by(2));
     some.filter(|record| !record.is_empty()).collect()
 }
 

@@ -2,12 +2,15 @@
 //! were cut does not matter. `fuzz/` runs the same functions under libFuzzer; `readers_hold` runs them over the committed corpora and
 //! over damage to them.
 
+use plimsoll_core::choose::Rules;
 use plimsoll_core::collect::{Collector, PollFailure};
-use plimsoll_core::config::Config;
+use plimsoll_core::config::{Config, Policy};
 use plimsoll_core::fleet::Listed;
 use plimsoll_core::hash;
 use plimsoll_core::host::{Address, MODELS};
 use plimsoll_core::observe::{Body, Observer, Seen};
+use plimsoll_core::pick::RANKS;
+use plimsoll_core::record;
 use plimsoll_core::request::{Kind, MAX_BLOCKS, Request, Scanner};
 use plimsoll_core::rng::Rng;
 use plimsoll_core::router::{Router, Verdict};
@@ -20,12 +23,13 @@ use plimsoll_core::time::Instant;
 pub type Property = (&'static str, fn(&[u8]));
 
 /// Every property.
-pub const ALL: [Property; 8] = [
+pub const ALL: [Property; 9] = [
     ("scanner", scanner),
     ("observer", observer),
     ("scrape", scrape),
     ("snapshot", snapshot),
     ("share", share),
+    ("record", record),
     ("config", config),
     ("discovery", discovery),
     ("names", names),
@@ -58,6 +62,52 @@ fn cuts(data: &[u8]) -> impl Iterator<Item = &[u8]> {
         rest = after;
         Some(piece)
     })
+}
+
+/// Decision records: the bytes as they are, and made a record; and their text.
+pub fn record(data: &[u8]) {
+    const HEADER: usize = 496;
+    const HOST: usize = 112;
+    if let Ok(view) = record::View::new_checked(data) {
+        decide_again(&view);
+    }
+    let mut sealed = data.to_vec();
+    let hosts = data.len().saturating_sub(HEADER) / HOST;
+    sealed.resize(HEADER + hosts * HOST, 0);
+    sealed[..4].copy_from_slice(b"PLSD");
+    for (at, value) in [(4, 1), (6, HEADER), (8, HOST), (10, hosts)] {
+        sealed[at..at + 2].copy_from_slice(&(value as u16).to_le_bytes());
+    }
+    let mut checksum = hash::Chain::new();
+    checksum.update(&sealed[4..16]);
+    checksum.update(&sealed[24..]);
+    sealed[16..24].copy_from_slice(&checksum.value().to_le_bytes());
+    let view = record::View::new_checked(&sealed).unwrap();
+    assert_eq!(view.hosts().count(), hosts);
+    decide_again(&view);
+    assert!(record::split(&sealed).eq([&sealed[..]]));
+
+    let (mut text, mut back) = (String::new(), Vec::new());
+    record::encode(data, &mut text);
+    assert!(record::decode(text.as_bytes(), &mut back));
+    assert_eq!(back, data);
+    record::decode(data, &mut back);
+}
+
+fn decide_again(view: &record::View<'_>) {
+    assert!(view.choice().ranked.len() <= RANKS);
+    let chosen = view.replay().choice.ranked;
+    let eligible = |index: usize| view.host(index).is_some_and(|host| host.ruled_out == 0);
+    assert!(chosen.iter().all(eligible));
+    let weights = view.shadow_weights();
+    for (_, policy) in Policy::NAMES {
+        let rules = Rules {
+            policy,
+            weights: &weights,
+            tie_band: view.tie_band(),
+        };
+        assert!(view.under(&rules).ranked.iter().all(eligible));
+    }
 }
 
 /// Request bodies. The first byte chooses the endpoint.

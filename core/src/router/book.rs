@@ -1,0 +1,44 @@
+//! The books: what each host has of ours.
+
+use super::Router;
+use crate::host::Host;
+use crate::inflight::Flight;
+
+impl Router {
+    /// Counts a request where it is.
+    pub(super) fn book(&mut self, flight: &Flight) {
+        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+            return;
+        };
+        host.own.requests = host.own.requests.saturating_add(1);
+        host.own.kv_tokens = host.own.kv_tokens.saturating_add(flight.kv_tokens);
+        if flight.prefilling {
+            host.own.prefilling = host.own.prefilling.saturating_add(1);
+            host.own.queued_tokens = host
+                .own
+                .queued_tokens
+                .saturating_add(flight.uncached_tokens);
+        }
+    }
+
+    /// Takes it back.
+    pub(super) fn unbook(&mut self, flight: &Flight) {
+        let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+            return;
+        };
+        host.own.requests = host.own.requests.saturating_sub(1);
+        host.own.kv_tokens = host.own.kv_tokens.saturating_sub(flight.kv_tokens);
+        if flight.prefilling {
+            end_prefill(host, flight);
+        }
+    }
+}
+
+/// The prefill of `flight` is over.
+pub(super) const fn end_prefill(host: &mut Host, flight: &Flight) {
+    host.own.prefilling = host.own.prefilling.saturating_sub(1);
+    host.own.queued_tokens = host
+        .own
+        .queued_tokens
+        .saturating_sub(flight.uncached_tokens);
+}
