@@ -6,6 +6,8 @@ mod e2e;
 mod failure;
 mod fuzz;
 mod interrupt;
+mod peers;
+mod race;
 mod repo;
 mod serve;
 mod setup;
@@ -38,6 +40,8 @@ enum Verb {
     Serve(serve::Args),
     /// Replays a real trace through round robin, least request and Plimsoll, and compares
     Demo(demo::Args),
+    /// Replays the demo's trace through the routers and proxies of others as well, and compares
+    Peers(peers::Args),
     /// Runs every check, one line each
     Test(test::Args),
     /// Measures what the filter adds to Envoy, and the budgets of the core
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
             Verb::Wasm => wasm::run(&repo),
             Verb::Serve(args) => serve::run(&repo, &args),
             Verb::Demo(args) => demo::run(&repo, &args),
+            Verb::Peers(args) => peers::run(&repo, &args),
             Verb::Test(args) => test::run(&repo, &args),
             Verb::Bench(args) => bench::run(&repo, &args),
             Verb::E2e(args) => e2e::run(&repo, &args),

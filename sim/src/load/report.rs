@@ -8,6 +8,7 @@ use super::client::{self, Outcome};
 use super::sample::Samples;
 use super::{Config, Sent, spread_points};
 use crate::report::{GOOD_TPOT_MS, GOOD_TTFT_MS, Percentiles};
+use crate::server::LATE;
 use crate::trace::Row;
 
 /// Percentiles in milliseconds of the engines' time.
@@ -54,11 +55,15 @@ pub struct Report {
     pub host_requests: BTreeMap<String, u64>,
     /// Requests a second that the workload asked for.
     pub offered_per_s: f64,
-    /// Worst lateness of a request's departure and of an engine's step, wall-clock milliseconds: beyond a few, the
-    /// machine was too slow for the speed-up and the figures say so.
+    /// Worst lateness of a request's departure and of an engine's step, wall-clock milliseconds.
     pub worst_departure_lag_ms: f64,
     /// See `worst_departure_lag_ms`.
     pub worst_step_lag_ms: f64,
+    /// Share of departures and of the engines' steps that were more than 5 ms of wall-clock time late: beyond a few
+    /// percent the machine was too slow for the speed-up, and the figures do not count.
+    pub late_departures_share: f64,
+    /// See `late_departures_share`.
+    pub late_steps_share: f64,
     /// Processor time of the load generator, seconds; 0 where the system does not tell.
     pub generator_cpu_s: f64,
 }
@@ -136,6 +141,9 @@ pub(super) fn build(config: &Config, rows: &[Row], sent: &[Sent], samples: &Samp
         offered_per_s: counted.len().saturating_sub(1) as f64 / (last - first).max(1e-9),
         worst_departure_lag_ms: lag.as_secs_f64() * 1000.0,
         worst_step_lag_ms: samples.worst_lag_ms(),
+        late_departures_share: sent.iter().filter(|sent| sent.late > LATE).count() as f64
+            / sent.len().max(1) as f64,
+        late_steps_share: samples.late_steps_share(),
         generator_cpu_s: cpu_seconds().unwrap_or(0.0),
     }
 }

@@ -74,6 +74,17 @@ impl Samples {
             .collect()
     }
 
+    /// Share of the engines' steps that were late, 0 to 1.
+    pub(super) fn late_steps_share(&self) -> f64 {
+        let sum = |count: fn(&HostState) -> u64| -> u64 {
+            let pairs = self.first.iter().zip(&self.last);
+            pairs
+                .map(|(first, last)| count(last).saturating_sub(count(first)))
+                .sum()
+        };
+        sum(|state| state.late_steps) as f64 / sum(|state| state.steps).max(1) as f64
+    }
+
     /// Worst delay of any engine's step, wall-clock milliseconds.
     pub(super) fn worst_lag_ms(&self) -> f64 {
         self.last

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use crate::engine::{Engine, Gpu, HashKeyed, Job, Token, TooLong};
 
+use super::LATE;
 use super::chunk::{Api, Format, Usage};
 use super::faults::Faults;
 use super::request::Request;
@@ -49,6 +50,8 @@ pub(super) struct State {
     last_id: u64,
     /// The largest delay of a step's end behind its due time, in wall-clock microseconds.
     pub(super) worst_lag_micros: u64,
+    /// Steps that ended more than [`LATE`] behind their due time.
+    pub(super) late_steps: u64,
 }
 
 struct Stream {
@@ -78,6 +81,7 @@ impl Host {
                 streams: HashKeyed::default(),
                 last_id: 0,
                 worst_lag_micros: 0,
+                late_steps: 0,
             }),
             bell: Notify::new(),
         }
@@ -196,6 +200,7 @@ impl Host {
         let faults = self.faults.borrow().clone();
         let mut state = self.state();
         state.worst_lag_micros = state.worst_lag_micros.max(lag.as_micros() as u64);
+        state.late_steps += u64::from(lag > LATE);
         tokens.clear();
         state.engine.finish_step(tokens);
         for token in tokens.iter() {

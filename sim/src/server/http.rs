@@ -114,6 +114,8 @@ async fn answer(
     let mut response = match (request.method(), request.uri().path()) {
         (&Method::POST, "/v1/chat/completions") => complete(&host, Api::Chat, request).await?,
         (&Method::POST, "/v1/completions") => complete(&host, Api::Completion, request).await?,
+        (&Method::POST, "/v1/chat/completions/render") => render(Api::Chat, request).await,
+        (&Method::POST, "/v1/completions/render") => render(Api::Completion, request).await,
         (&Method::GET, "/metrics") => whole(
             StatusCode::OK,
             "text/plain; version=0.0.4; charset=utf-8",
@@ -199,6 +201,19 @@ async fn complete(
         "application/json",
         ticket.collect().await?,
     ))
+}
+
+async fn render(api: Api, request: Request<Incoming>) -> Response<Answer> {
+    let body = Limited::new(request.into_body(), BODY_LIMIT)
+        .collect()
+        .await;
+    let rendered = body
+        .map_err(|problem| problem.to_string())
+        .and_then(|body| super::render::render(api, &body.to_bytes()));
+    match rendered {
+        Ok(answer) => whole(StatusCode::OK, "application/json", answer.into()),
+        Err(problem) => error(StatusCode::BAD_REQUEST, "BadRequestError", &problem),
+    }
 }
 
 async fn order(

@@ -136,6 +136,8 @@ pub struct HostState {
     /// Worst delay of a step behind its due time, wall-clock microseconds: large values mean the machine is too slow
     /// for the speed-up.
     pub worst_lag_us: u64,
+    /// Steps that ended more than 5 ms of wall-clock time late.
+    pub late_steps: u64,
 }
 
 impl HostState {
@@ -165,6 +167,7 @@ impl HostState {
             computed_tokens: totals.computed_tokens,
             output_tokens: totals.output_tokens,
             worst_lag_us: state.worst_lag_micros,
+            late_steps: state.late_steps,
         }
     }
 }

@@ -8,6 +8,7 @@ mod faults;
 mod host;
 mod http;
 mod metrics;
+mod render;
 mod request;
 mod sink;
 #[cfg(test)]
@@ -16,13 +17,16 @@ mod tests;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tokio::task::JoinSet;
 
 use crate::engine::Gpu;
 use host::{Host, Settings};
 pub use metrics::HostState;
+
+/// On the wall clock, what a timer may be late before it counts: an idle machine keeps within it.
+pub const LATE: Duration = Duration::from_millis(5);
 
 /// What to serve.
 #[derive(Clone, Debug)]

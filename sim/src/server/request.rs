@@ -46,30 +46,40 @@ impl Request {
             .flat_map(|salt| salt.bytes())
             .fold(0, |hash, byte| chain(hash, u64::from(byte)));
         let mut hasher = PromptHasher::new(block_tokens, salt);
-        let content = match api {
-            Api::Chat => {
-                let messages = wire.messages.ok_or("messages: field required")?;
-                messages
-                    .into_iter()
-                    .map(|message| message.content)
-                    .collect()
-            }
-            Api::Completion => vec![wire.prompt.ok_or("prompt: field required")?],
-        };
-        for piece in content.iter().flat_map(|content| &content.0) {
+        let model = wire.model.clone().map(Cow::into_owned);
+        let stream = wire.stream.unwrap_or(false);
+        let include_usage = wire
+            .stream_options
+            .as_ref()
+            .is_some_and(|options| options.include_usage.unwrap_or(false));
+        for piece in wire.content(api)?.iter().flat_map(|content| &content.0) {
             hasher.feed(piece);
         }
         Ok(Self {
             digest: hasher.digest(),
             prompt: hasher.finish(),
-            model: wire.model.map(Cow::into_owned),
+            model,
             output_tokens,
-            stream: wire.stream.unwrap_or(false),
-            include_usage: wire
-                .stream_options
-                .is_some_and(|options| options.include_usage.unwrap_or(false)),
+            stream,
+            include_usage,
         })
     }
+}
+
+/// The bytes of a request's prompt: all its text, in order.
+///
+/// # Errors
+///
+/// What is wrong, for the client.
+pub(super) fn text(api: Api, body: &[u8]) -> Result<Vec<u8>, String> {
+    let wire: Wire<'_> = serde_json::from_slice(body).map_err(|error| error.to_string())?;
+    let content = wire.content(api)?;
+    let pieces: Vec<&[u8]> = content
+        .iter()
+        .flat_map(|content| &content.0)
+        .map(|piece| &**piece)
+        .collect();
+    Ok(pieces.concat())
 }
 
 #[derive(Deserialize)]
@@ -86,6 +96,21 @@ struct Wire<'a> {
     messages: Option<Vec<Message<'a>>>,
     #[serde(borrow)]
     prompt: Option<Content<'a>>,
+}
+
+impl<'a> Wire<'a> {
+    fn content(self, api: Api) -> Result<Vec<Content<'a>>, String> {
+        match api {
+            Api::Chat => {
+                let messages = self.messages.ok_or("messages: field required")?;
+                Ok(messages
+                    .into_iter()
+                    .map(|message| message.content)
+                    .collect())
+            }
+            Api::Completion => Ok(vec![self.prompt.ok_or("prompt: field required")?]),
+        }
+    }
 }
 
 #[derive(Deserialize)]

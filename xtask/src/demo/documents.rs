@@ -3,14 +3,13 @@
 use std::fs;
 use std::process::Command;
 
-use plimsoll_envoy::{EnvoyBinary, Policy};
+use plimsoll_envoy::Policy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::demo::plan::Plan;
-use crate::demo::report::Target;
-use crate::demo::run::{Stand, WORKERS};
+use crate::demo::measure;
 use crate::failure::Failure;
+use crate::race::{Plan, Target, WORKERS};
 use crate::repo::Repo;
 use crate::step;
 
@@ -57,12 +56,7 @@ struct Claims {
 }
 
 /// Runs round robin and Plimsoll flooded, simulates the oracle on the same traffic, prints the claims.
-pub(crate) fn run(
-    repo: &Repo,
-    binary: &EnvoyBinary,
-    plan: &Plan,
-    targets: &[Target],
-) -> Result<Value, Failure> {
+pub(crate) fn run(repo: &Repo, plan: &Plan, targets: &[Target]) -> Result<Value, Failure> {
     let (Some(round_robin), Some(plimsoll)) = (targets.first(), targets.last()) else {
         return Ok(Value::Null);
     };
@@ -70,7 +64,7 @@ pub(crate) fn run(
     println!("\nsaturated: load {FLOOD}");
     let mut saturated = Vec::new();
     for policy in [Policy::RoundRobin, Policy::Plimsoll] {
-        saturated.push(Stand::start(repo, binary, &flood, policy, false)?.load(repo, &flood)?);
+        saturated.push(measure(repo, &flood, policy)?);
     }
     let rate = |target: Option<&Target>| target.and_then(Target::arrival_window).unwrap_or(0.0);
     let drained = |target: Option<&Target>| target.map_or(0.0, |target| target.requests_per_s);

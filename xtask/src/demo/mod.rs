@@ -4,23 +4,20 @@
 //! of the trace is replayed with the same seed.
 
 mod documents;
-mod fleet;
-mod plan;
 mod plot;
-mod report;
-mod run;
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use plimsoll_envoy::{EnvoyBinary, Policy};
+use plimsoll_envoy::process::wait_for;
+use plimsoll_envoy::{Admin, Envoy, Policy};
 use serde_json::json;
 
-use crate::demo::plan::Plan;
-use crate::demo::report::Target;
 use crate::failure::Failure;
+use crate::race::{self, Fleet, Plan, Target, report};
 use crate::repo::Repo;
-use crate::{e2e, setup, wasm};
+use crate::{e2e, interrupt, setup, wasm};
 
 /// In the order they run and are printed.
 const POLICIES: [Policy; 3] = [Policy::RoundRobin, Policy::LeastRequest, Policy::Plimsoll];
@@ -58,7 +55,6 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     eprintln!("building the module and the simulator");
     wasm::build(repo)?;
     e2e::build_sim(repo)?;
-    let binary = EnvoyBinary::find(repo.root())?;
     let plan = match args.scenario {
         Scenario::Conversation => Plan::conversation(repo, args.quick),
         Scenario::Documents => Plan::documents(args.quick),
@@ -69,27 +65,56 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     let mut notes = Vec::new();
     for policy in POLICIES {
         eprintln!("{}:", policy.name());
-        let mut stand = run::Stand::start(repo, &binary, &plan, policy, args.keep)?;
-        targets.push(stand.load(repo, &plan)?);
-        notes.extend(stand.ladder()?);
-        if args.keep && policy == Policy::Plimsoll {
-            finish(repo, args, &binary, &plan, &targets, &notes)?;
-            return stand.hold();
+        let fleet = Fleet::start(repo, &plan)?;
+        let mut envoy = race::envoy::start(repo, &plan, &fleet, policy, args.keep)?;
+        targets.push(race::replay(repo, &plan, &fleet, &envoy, policy.name())?);
+        if policy == Policy::Plimsoll {
+            notes.push(race::envoy::ladder(&envoy)?);
+            if args.keep {
+                finish(repo, args, &plan, &targets, &notes)?;
+                return hold(&mut envoy);
+            }
         }
     }
-    finish(repo, args, &binary, &plan, &targets, &notes)
+    finish(repo, args, &plan, &targets, &notes)
+}
+
+/// One policy on fresh engines.
+fn measure(repo: &Repo, plan: &Plan, policy: Policy) -> Result<Target, Failure> {
+    let fleet = Fleet::start(repo, plan)?;
+    let envoy = race::envoy::start(repo, plan, &fleet, policy, false)?;
+    race::replay(repo, plan, &fleet, &envoy, policy.name())
+}
+
+/// Keeps everything running until Ctrl-C.
+fn hold(envoy: &mut Envoy) -> Result<(), Failure> {
+    let options = envoy.options();
+    println!(
+        "\nstill running, until Ctrl-C: requests to http://{}",
+        options.listen
+    );
+    if let Admin::Tcp(admin) = options.admin {
+        println!("metrics at http://{admin}/stats/prometheus");
+    }
+    loop {
+        if interrupt::requested() {
+            return Ok(());
+        }
+        if let Some(status) = wait_for(Duration::from_millis(200), || envoy.ended().transpose()) {
+            return Err(Failure::new(format!("Envoy ended: {}", status?)));
+        }
+    }
 }
 
 fn finish(
     repo: &Repo,
     args: &Args,
-    binary: &EnvoyBinary,
     plan: &Plan,
     targets: &[Target],
     notes: &[String],
 ) -> Result<(), Failure> {
     print!("{}", report::table(targets));
-    for note in notes {
+    for note in notes.iter().chain(&race::doubts(targets)) {
         println!("{note}");
     }
     let mut result = json!({
@@ -98,7 +123,7 @@ fn finish(
         "targets": targets,
     });
     if args.scenario == Scenario::Documents {
-        result["documents"] = documents::run(repo, binary, plan, targets)?;
+        result["documents"] = documents::run(repo, plan, targets)?;
     }
     let plots = repo.target().join("demo");
     fs::create_dir_all(&plots)?;

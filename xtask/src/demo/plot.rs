@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::demo::report::Target;
+use crate::race::Target;
 
 const PANEL_WIDTH: usize = 240;
 const PANEL_HEIGHT: usize = 150;

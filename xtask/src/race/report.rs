@@ -39,6 +39,23 @@ impl Target {
         self.rest.get("arrival_window_per_s")?.as_f64()
     }
 
+    /// Processor time of the proxy a request, microseconds: everything it does, its polls and timers too.
+    pub(crate) fn proxy_cpu(&self) -> Option<f64> {
+        self.rest.get("proxy_cpu_us")?.as_f64()
+    }
+
+    /// See [`Self::proxy_cpu`]; in seconds.
+    pub(crate) fn set_proxy_cpu(&mut self, seconds: f64) {
+        let micros = (seconds * 1e6).round();
+        self.rest.insert("proxy_cpu_us".to_owned(), micros.into());
+    }
+
+    /// Share of departures or of engine steps that this machine made late, whichever is more.
+    pub(crate) fn late_share(&self) -> f64 {
+        let share = |name: &str| self.rest.get(name).and_then(Value::as_f64).unwrap_or(0.0);
+        share("late_departures_share").max(share("late_steps_share"))
+    }
+
     /// Greatest difference between hosts in the share of time they worked, in points, where measured.
     pub(crate) fn work_spread(&self) -> Option<f64> {
         self.rest.get("work_spread_points")?.as_f64()

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Value, json};
 
-use crate::demo::run::WORKERS;
+use crate::race::WORKERS;
 use crate::repo::Repo;
 
 /// A scenario's settings.
@@ -126,7 +126,7 @@ impl Plan {
             "requests": self.limit,
             "warmup": self.warmup,
             "seed": self.seed,
-            "envoy_workers": WORKERS,
+            "proxy_workers": WORKERS,
             "plimsoll": self.configuration(),
         })
     }

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use plimsoll_envoy::process::Guard;
 
 use crate::failure::Failure;
+use crate::race::Plan;
 use crate::repo::Repo;
 
 /// Running engines; dropping it stops them.
@@ -17,17 +18,12 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     /// Starts `plimsoll-sim engines` on free ports and waits until all of them listen.
-    pub(crate) fn start(
-        repo: &Repo,
-        fleet: &str,
-        speedup: f64,
-        stream_interval: u32,
-    ) -> Result<Self, Failure> {
+    pub(crate) fn start(repo: &Repo, plan: &Plan) -> Result<Self, Failure> {
         let mut guard = Guard::spawn(
             Command::new(repo.sim())
-                .args(["engines", "--base-port", "0", "--fleet", fleet])
-                .args(["--speedup", &speedup.to_string()])
-                .args(["--stream-interval", &stream_interval.to_string()])
+                .args(["engines", "--base-port", "0", "--fleet", &plan.fleet])
+                .args(["--speedup", &plan.speedup.to_string()])
+                .args(["--stream-interval", &plan.stream_interval.to_string()])
                 .stdin(Stdio::null())
                 .stdout(Stdio::piped()),
         )?;
