@@ -48,6 +48,7 @@ pub mod config;
 pub mod cost;
 pub mod eligible;
 pub mod explain;
+mod find;
 pub mod fixed;
 pub mod fleet;
 pub mod hash;

@@ -13,7 +13,7 @@ mod value;
 pub(crate) use text::Text;
 pub(crate) use value::{Map, Value};
 
-use memchr::memchr2;
+use crate::find;
 
 /// Nesting that is followed. Python's and Rust's common parsers stop in the same order of magnitude.
 pub(crate) const MAX_DEPTH: u32 = 128;
@@ -201,7 +201,7 @@ impl Lexer {
         self.escaped = false;
         let part = loop {
             let rest = bytes.get(from..).unwrap_or_default();
-            let Some(at) = memchr2(b'"', b'\\', rest) else {
+            let Some(at) = find::either(b'"', b'\\', rest) else {
                 *input = &[];
                 break Part { bytes, last: false };
             };

@@ -27,7 +27,7 @@ impl Body {
     /// Chooses by the `content-type` header; parameters and case do not matter.
     #[must_use]
     pub fn from_content_type(value: &[u8]) -> Self {
-        let end = memchr::memchr(b';', value).unwrap_or(value.len());
+        let end = crate::find::byte(b';', value).unwrap_or(value.len());
         let media = value.get(..end).unwrap_or_default().trim_ascii();
         if media.eq_ignore_ascii_case(b"text/event-stream") {
             Self::Sse

@@ -3,7 +3,7 @@
 //! Source: the WHATWG HTML standard, "Server-sent events". Limits: a lone carriage return does not end a line (no engine
 //! sends that); of an event's fields only `data` is read.
 
-use memchr::memchr;
+use crate::find;
 
 const FIELD: &[u8] = b"data:";
 const DONE: &[u8] = b"[DONE]";
@@ -106,7 +106,7 @@ impl Lines {
 
     /// The rest of the line as far as it is there, its line feed included: to JSON that is white space.
     fn line<'a>(&mut self, input: &mut &'a [u8]) -> &'a [u8] {
-        let Some(at) = memchr(b'\n', input) else {
+        let Some(at) = find::byte(b'\n', input) else {
             return core::mem::take(input);
         };
         self.state = State::Field(0);

@@ -26,7 +26,7 @@ impl Kind {
     /// Classifies a request path. The query string is ignored and anything may stand before `/v1`.
     #[must_use]
     pub fn from_path(path: &[u8]) -> Self {
-        let end = memchr::memchr2(b'?', b'#', path).unwrap_or(path.len());
+        let end = crate::find::either(b'?', b'#', path).unwrap_or(path.len());
         let path = path.get(..end).unwrap_or_default();
         let path = path.strip_suffix(b"/").unwrap_or(path);
         if path.ends_with(b"/v1/chat/completions") {

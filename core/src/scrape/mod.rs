@@ -9,10 +9,10 @@
 mod names;
 mod sample;
 
-use memchr::memchr;
 use names::{Fact, Row};
 use sample::Sample;
 
+use crate::find;
 use crate::fixed;
 use crate::number::Number;
 
@@ -46,7 +46,7 @@ pub fn parse(text: &[u8], facts: &mut EngineFacts) -> usize {
     let mut recognised = 0_usize;
     let mut rest = text;
     while !rest.is_empty() {
-        let end = memchr(b'\n', rest).unwrap_or(rest.len());
+        let end = find::byte(b'\n', rest).unwrap_or(rest.len());
         let (line, after) = rest.split_at_checked(end).unwrap_or_default();
         rest = after.get(1..).unwrap_or_default();
         for (row, after_name) in names::rows(line) {

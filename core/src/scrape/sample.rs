@@ -1,7 +1,6 @@
 //! The rest of a metrics line after the name: labels and value.
 
-use memchr::{memchr, memchr2};
-
+use crate::find;
 use crate::number::Number;
 
 /// Labels and value of one sample, as written.
@@ -37,7 +36,7 @@ impl<'a> Sample<'a> {
     /// The value of a label as written between the quotes.
     pub(super) fn label(&self, wanted: &[u8]) -> Option<&'a [u8]> {
         let mut rest = self.labels;
-        while let Some(equals) = memchr(b'=', rest) {
+        while let Some(equals) = find::byte(b'=', rest) {
             let name = rest.get(..equals)?.trim_ascii();
             let quoted = rest
                 .get(equals.checked_add(1)?..)?
@@ -59,7 +58,7 @@ fn labels_end(labels: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
     loop {
         let rest = labels.get(at..)?;
-        let found = memchr2(b'"', b'}', rest)?;
+        let found = find::either(b'"', b'}', rest)?;
         at = at.checked_add(found)?;
         if labels.get(at) == Some(&b'}') {
             return Some(at);
@@ -75,7 +74,7 @@ fn labels_end(labels: &[u8]) -> Option<usize> {
 fn quote_end(text: &[u8]) -> Option<usize> {
     let mut at = 0_usize;
     loop {
-        let found = memchr2(b'"', b'\\', text.get(at..)?)?;
+        let found = find::either(b'"', b'\\', text.get(at..)?)?;
         at = at.checked_add(found)?;
         if text.get(at) == Some(&b'"') {
             return Some(at);

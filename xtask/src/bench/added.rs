@@ -1,7 +1,9 @@
-//! CPU and latency that the filter adds to the same Envoy, in one run, alternating with and without.
+//! CPU and latency that the filter adds to the same Envoy, in one run, alternating with and without, and with a filter
+//! that does nothing: less than that one costs no module can.
 
 use std::fs;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -15,6 +17,8 @@ use crate::repo::Repo;
 use crate::wasm;
 
 const HOSTS: usize = 4;
+/// Place of this checkout's module among the sides.
+const OURS: usize = 2;
 /// CPU that polling 256 hosts may cost, percent of a core.
 const COLLECTOR_PERCENT: f64 = 5.0;
 /// Enough to keep one worker busy.
@@ -36,6 +40,7 @@ struct Budgets {
 
 /// One side of the comparison: an Envoy and what it has cost so far.
 struct Side {
+    name: String,
     envoy: Envoy,
     /// Nanoseconds of CPU a second without requests.
     idle: f64,
@@ -49,39 +54,56 @@ struct Round {
     p99_us: f64,
 }
 
-pub(crate) fn run(repo: &Repo, requests: u32, rounds: u32) -> Result<(), Failure> {
+/// The do-nothing filter, as text.
+const EMPTY: &str = include_str!("empty.wat");
+
+/// What to measure.
+pub(crate) struct Plan<'a> {
+    /// Requests in one round of one size.
+    pub(crate) requests: u32,
+    /// Rounds with and without the filter, alternating.
+    pub(crate) rounds: u32,
+    /// Other modules to measure beside ours, such as that of another commit.
+    pub(crate) against: &'a [PathBuf],
+}
+
+pub(crate) fn run(repo: &Repo, plan: &Plan<'_>) -> Result<(), Failure> {
     wasm::build(repo)?;
     let budgets: Budgets = toml::from_str(&fs::read_to_string(repo.root().join("budgets.toml"))?)
         .map_err(|error| Failure::new(format!("budgets.toml: {error}")))?;
     let hosts: Vec<SocketAddr> = (0..HOSTS)
         .map(|_| upstream::start())
         .collect::<Result<_, _>>()?;
-    let mut sides = [
-        start(repo, &hosts, Policy::RoundRobin)?,
-        start(repo, &hosts, Policy::Plimsoll)?,
+    let empty = repo.target().join("empty.wasm");
+    let code = wat::parse_str(EMPTY).map_err(|error| Failure::new(error.to_string()))?;
+    fs::write(&empty, code)?;
+    let ours = repo.module();
+    let mut sides = vec![
+        start(repo, &hosts, "without", None)?,
+        start(repo, &hosts, "empty filter", Some(&empty))?,
+        start(repo, &hosts, "plimsoll", Some(&ours))?,
     ];
+    for module in plan.against {
+        let name = module.file_stem().unwrap_or_default().to_string_lossy();
+        sides.push(start(repo, &hosts, &name, Some(module))?);
+    }
+    for side in &sides {
+        println!(
+            "idle, 1 worker, {HOSTS} hosts, {}: {:.2} % of a core",
+            side.name,
+            side.idle / 1e7
+        );
+    }
     println!(
-        "idle, 1 worker, {HOSTS} hosts: Envoy alone {:.2} % of a core, with the filter {:.2} %",
-        sides[0].idle / 1e7,
-        sides[1].idle / 1e7
-    );
-    println!(
-        "{:<10}{:>16}{:>16}{:>12}{:>10}{:>14}{:>14}{:>14}",
-        "prompt",
-        "alone CPU us",
-        "filter CPU us",
-        "added",
-        "budget",
-        "alone p50 us",
-        "added p50",
-        "added p99"
+        "{:<9}{:<14}{:>10}{:>12}{:>10}{:>10}{:>12}{:>12}",
+        "prompt", "filter", "CPU us", "added us", "budget", "p50 us", "added p50", "added p99"
     );
     let sizes = [
-        ("2 KiB", 2 << 10, requests, budgets.added.cpu_us_2_kib),
+        ("2 KiB", 2 << 10, plan.requests, budgets.added.cpu_us_2_kib),
         (
             "400 KiB",
             400 << 10,
-            requests / 8,
+            plan.requests / 8,
             budgets.added.cpu_us_400_kib,
         ),
     ];
@@ -91,7 +113,7 @@ pub(crate) fn run(repo: &Repo, requests: u32, rounds: u32) -> Result<(), Failure
             side.rounds.clear();
         }
         // The first round warms caches, connections and the JIT, and is dropped.
-        for round in 0..=rounds {
+        for round in 0..=plan.rounds {
             interrupt::check()?;
             for side in &mut sides {
                 let measured = measure(side, bytes, count, u64::from(round))?;
@@ -100,31 +122,40 @@ pub(crate) fn run(repo: &Repo, requests: u32, rounds: u32) -> Result<(), Failure
                 }
             }
         }
-        let [alone, with] = [median(&sides[0].rounds), median(&sides[1].rounds)];
-        let added = with.cpu_us - alone.cpu_us;
-        println!(
-            "{name:<10}{:>16.1}{:>16.1}{added:>12.1}{budget:>10.0}{:>14.0}{:>14.0}{:>14.0}",
-            alone.cpu_us,
-            with.cpu_us,
-            alone.p50_us,
-            with.p50_us - alone.p50_us,
-            with.p99_us - alone.p99_us,
-        );
-        if added > budget {
-            misses.push(format!(
-                "MISS {name}: {added:.1} microseconds of CPU added, budget {budget:.0}"
-            ));
+        let alone = median(&sides[0].rounds);
+        for (place, side) in sides.iter().enumerate() {
+            let with = median(&side.rounds);
+            let added = with.cpu_us - alone.cpu_us;
+            let budget_shown = if place == OURS {
+                budget.to_string()
+            } else {
+                String::new()
+            };
+            println!(
+                "{name:<9}{:<14}{:>10.1}{added:>12.1}{budget_shown:>10}{:>10.0}{:>12.0}{:>12.0}",
+                side.name,
+                with.cpu_us,
+                with.p50_us,
+                with.p50_us - alone.p50_us,
+                with.p99_us - alone.p99_us,
+            );
+            if place == OURS && added > budget {
+                misses.push(format!(
+                    "MISS {name}: {added:.1} microseconds of CPU added, budget {budget:.0}"
+                ));
+            }
         }
     }
     println!(
         "one decision inside the module: mean {:.1} us",
-        decision_us(&sides[1].envoy)?
+        decision_us(&sides[OURS].envoy)?
     );
     for miss in &misses {
         println!("{miss}");
     }
     println!(
-        "medians of {rounds} alternating rounds; CPU with {CONNECTIONS} connections, times with one; ticks and polls are in the idle line"
+        "medians of {} alternating rounds; CPU with {CONNECTIONS} connections, times with one; ticks and polls are in the idle lines",
+        plan.rounds
     );
     Ok(())
 }
@@ -137,8 +168,9 @@ pub(crate) fn collector(repo: &Repo) -> Result<(), Failure> {
     let hosts: Vec<SocketAddr> = (0..FLEET)
         .map(|_| upstream::start_with(page))
         .collect::<Result<_, _>>()?;
-    let [alone, with] = [Policy::RoundRobin, Policy::Plimsoll]
-        .map(|policy| start(repo, &hosts, policy).map(|side| side.idle / 1e7));
+    let ours = repo.module();
+    let [alone, with] = [None, Some(&*ours)]
+        .map(|module| start(repo, &hosts, "", module).map(|side| side.idle / 1e7));
     let (alone, with) = (alone?, with?);
     let added = with - alone;
     println!(
@@ -152,15 +184,21 @@ pub(crate) fn collector(repo: &Repo) -> Result<(), Failure> {
     Ok(())
 }
 
-fn start(repo: &Repo, hosts: &[SocketAddr], policy: Policy) -> Result<Side, Failure> {
+/// Starts an Envoy with `module` as the filter, or without one.
+fn start(
+    repo: &Repo,
+    hosts: &[SocketAddr],
+    name: &str,
+    module: Option<&Path>,
+) -> Result<Side, Failure> {
     let binary = EnvoyBinary::find(repo.root())?;
     let directory = Envoy::directory()?;
     let options = Options {
         listen: free_address()?,
         admin: Admin::private(directory.path()),
         hosts: hosts.iter().copied().map(Host::from).collect(),
-        policy,
-        module: repo.module(),
+        policy: module.map_or(Policy::RoundRobin, |_| Policy::Plimsoll),
+        module: module.map_or_else(|| repo.module(), Path::to_path_buf),
         ..Options::default()
     };
     let launch = Launch {
@@ -172,13 +210,14 @@ fn start(repo: &Repo, hosts: &[SocketAddr], policy: Policy) -> Result<Side, Fail
         shared_group: false,
     };
     let envoy = Envoy::start(launch, directory)?;
-    if policy == Policy::Plimsoll {
+    if module.is_some_and(|module| !module.ends_with("empty.wasm")) {
         knows_the_hosts(&envoy, hosts.len())?;
     }
     let (from, start) = (cpu::nanos(envoy.id())?, Instant::now());
     thread::sleep(IDLE);
     let idle = (cpu::nanos(envoy.id())? - from) as f64 / start.elapsed().as_secs_f64();
     Ok(Side {
+        name: name.to_owned(),
         envoy,
         idle,
         rounds: Vec::new(),

@@ -6,6 +6,8 @@ mod cpu;
 mod native;
 mod upstream;
 
+use std::path::PathBuf;
+
 use crate::failure::Failure;
 use crate::repo::Repo;
 use crate::setup;
@@ -22,11 +24,19 @@ pub(crate) struct Args {
     /// Rounds with and without the filter, alternating
     #[arg(long, default_value_t = 6)]
     rounds: u32,
+    /// Another module to measure in the same run, such as that of another commit
+    #[arg(long, value_name = "FILE")]
+    against: Vec<PathBuf>,
 }
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     setup::basics(repo)?;
-    added::run(repo, args.requests, args.rounds)?;
+    let plan = added::Plan {
+        requests: args.requests,
+        rounds: args.rounds,
+        against: &args.against,
+    };
+    added::run(repo, &plan)?;
     added::collector(repo)?;
     if args.envoy_only {
         return Ok(());
