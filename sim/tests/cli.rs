@@ -257,6 +257,87 @@ fn contest_gives_every_policy_one_number() {
 }
 
 #[test]
+fn ablation_measures_a_weight() {
+    let report = Scratch::new("ablate");
+    let output = binary()
+        .args([
+            "ablate",
+            "--only",
+            "documents",
+            "--limit",
+            "40",
+            "--seeds",
+            "2",
+        ])
+        .args([
+            "--weights",
+            "stall",
+            "--routers",
+            "1@200",
+            "--quiet",
+            "--json",
+        ])
+        .arg(&report.0)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let report = report.json();
+    let effects = report["effects"].as_array().unwrap();
+    let names: Vec<&str> = effects
+        .iter()
+        .map(|e| e["variant"].as_str().unwrap())
+        .collect();
+    assert_eq!(names.len(), 3, "{names:?}");
+    for effect in effects {
+        assert!(effect["composite"].as_f64().unwrap() > 0.5, "{effect}");
+        assert!(effect["seed_sd"].is_number(), "{effect}");
+    }
+}
+
+#[test]
+fn hosts_that_change_and_polls_that_fail_are_compared() {
+    let events = Scratch::new("events");
+    std::fs::write(&events.0, "# it recovers\nt=9s host=0 speed=1\n").unwrap();
+    let output = binary()
+        .args([
+            "compare",
+            "--scenario",
+            "bursts",
+            "--limit",
+            "200",
+            "--fleet",
+            "2xh200",
+            "--load",
+            "1.2",
+        ])
+        .args([
+            "--policies",
+            "plimsoll,bound",
+            "--event",
+            "t=1s host=0 speed=0.5",
+        ])
+        .args(["--event", "t=2s host=1 die", "--event", "t=4s host=1 join"])
+        .args([
+            "--poll-loss",
+            "0.1",
+            "--poll-delay-ms",
+            "100",
+            "--events-file",
+        ])
+        .arg(&events.0)
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{stderr}");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        stdout.contains("plimsoll") && stdout.contains("bound"),
+        "{stdout}"
+    );
+}
+
+#[test]
 fn mistakes_are_explained() {
     for (arguments, message) in [
         (
@@ -266,6 +347,26 @@ fn mistakes_are_explained() {
         (
             vec!["compare", "--scenario", "agents", "--policies", "magic"],
             "plimsoll",
+        ),
+        (
+            vec![
+                "compare",
+                "--scenario",
+                "agents",
+                "--event",
+                "t=1s host=8 die",
+            ],
+            "host 8",
+        ),
+        (
+            vec![
+                "compare",
+                "--scenario",
+                "agents",
+                "--event",
+                "t=1s host=1 explode",
+            ],
+            "join, leave, die",
         ),
         (
             vec!["compare", "--trace", "/nowhere.jsonl"],

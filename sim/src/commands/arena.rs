@@ -7,8 +7,11 @@ use plimsoll_sim::engine::{Fleet, chain};
 use plimsoll_sim::fleet::{self, Faults, Prepared, Record, ResultRow, Setting, flood_rate};
 use plimsoll_sim::policy::{self, Conditions};
 
+use super::series::Course;
 use super::workload::Workload;
 
+/// The one that knows everything but the future.
+pub(crate) const ORACLE: &str = "oracle";
 /// No policy, but what none can beat.
 pub(crate) const BOUND: &str = "bound";
 
@@ -32,6 +35,18 @@ pub(crate) struct Proxies {
     pub(crate) warmup: Option<usize>,
     /// What goes wrong.
     pub(crate) faults: Faults,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        Self {
+            routers: 1,
+            workers: 1,
+            poll_ms: 200,
+            warmup: None,
+            faults: Faults::default(),
+        }
+    }
 }
 
 /// Requests at their times, and the engines that are to serve them.
@@ -88,13 +103,14 @@ impl Arena {
         self.record(policy, proxies, config).0
     }
 
+    /// Runs them, and says who got what when.
+    pub(crate) fn course(&self, policy: &str, proxies: &Proxies, config: &Config) -> Course {
+        let arrivals = self.requests.iter().map(|request| request.at_micros);
+        Course::new(arrivals.collect(), self.record(policy, proxies, config).1)
+    }
+
     /// As [`Self::run`], with what became of each request.
-    pub(crate) fn record(
-        &self,
-        policy: &str,
-        proxies: &Proxies,
-        config: &Config,
-    ) -> (ResultRow, Vec<Record>) {
+    fn record(&self, policy: &str, proxies: &Proxies, config: &Config) -> (ResultRow, Vec<Record>) {
         let setting = Setting {
             fleet: self.fleet.0.clone(),
             block_tokens: self.block_tokens,

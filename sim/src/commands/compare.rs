@@ -94,13 +94,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
         }
     }
     print!("{}", table(&rows));
-    if let Some(path) = arguments.json {
-        let text =
-            serde_json::to_string_pretty(&Document { rows }).map_err(|error| error.to_string())?;
-        std::fs::write(&path, text + "\n")
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
+    super::write_json(arguments.json.as_deref(), &Document { rows })
 }
 
 fn table(rows: &[ResultRow]) -> Table {

@@ -1,14 +1,21 @@
 //! The command line.
 
+mod ablate;
 mod arena;
+mod check;
 mod compare;
 mod contest;
 mod disturb;
 mod engines;
 mod load;
+mod parallel;
+mod series;
 mod workload;
 
+use std::path::Path;
+
 use clap::{Parser, Subcommand};
+use serde::Serialize;
 
 /// Simulated LLM engines, load against them, and routing policies compared.
 #[derive(Parser)]
@@ -24,6 +31,10 @@ enum Command {
     Engines(engines::Arguments),
     /// Compare routing policies in a discrete-event fleet.
     Compare(Box<compare::Arguments>),
+    /// Measure what is promised of the decisions: figure beside limit, misses included.
+    Check(check::Arguments),
+    /// Change each weight of the score in turn and measure what that costs.
+    Ablate(ablate::Arguments),
     /// Hold the contest: every policy on every workload, one number each.
     Contest(contest::Arguments),
     /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
@@ -35,6 +46,8 @@ pub(crate) fn run(cli: Cli) -> Result<(), String> {
     match cli.command {
         Command::Engines(arguments) => engines::run(arguments),
         Command::Compare(arguments) => compare::run(*arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Contest(arguments) => contest::run(&arguments),
         Command::Load(arguments) => load::run(*arguments),
     }
@@ -46,6 +59,13 @@ fn runtime() -> Result<tokio::runtime::Runtime, String> {
         .enable_all()
         .build()
         .map_err(|error| format!("tokio: {error}"))
+}
+
+/// Writes a report where one is wanted.
+fn write_json(path: Option<&Path>, document: &impl Serialize) -> Result<(), String> {
+    let Some(path) = path else { return Ok(()) };
+    let text = serde_json::to_string_pretty(document).map_err(|error| error.to_string())?;
+    std::fs::write(path, text + "\n").map_err(|error| format!("{}: {error}", path.display()))
 }
 
 /// Parses a number above zero.

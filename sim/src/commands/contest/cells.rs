@@ -8,17 +8,22 @@ use plimsoll_sim::trace::Format;
 use crate::commands::workload::{Scenario, Workload};
 
 /// A workload on a fleet.
-pub(super) struct Cell {
+pub(crate) struct Cell {
     /// Name in reports: the same wherever the trace lies.
-    pub(super) name: &'static str,
-    pub(super) workload: Workload,
-    pub(super) fleet: Fleet,
+    pub(crate) name: &'static str,
+    pub(crate) workload: Workload,
+    pub(crate) fleet: Fleet,
 }
 
 impl Cell {
     /// Whether the workload's name begins with one of `prefixes`; all do when there are none.
-    pub(super) fn named(&self, prefixes: &[String]) -> bool {
+    pub(crate) fn named(&self, prefixes: &[String]) -> bool {
         prefixes.is_empty() || prefixes.iter().any(|prefix| self.name.starts_with(prefix))
+    }
+
+    /// Whether its hosts are all alike.
+    pub(crate) fn is_equal(&self) -> bool {
+        self.fleet.0.windows(2).all(|pair| pair[0] == pair[1])
     }
 }
 
@@ -86,7 +91,7 @@ const SCENARIOS: [(Scenario, &str, f64); 5] = [
 ];
 
 /// The workloads whose traces lie in `traces`, and the generated ones.
-pub(super) fn cells(traces: &Path, limit: usize, quiet: bool) -> Vec<Cell> {
+pub(crate) fn cells(traces: &Path, limit: usize, quiet: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for (name, files, format, fleets, times) in TRACES {
         let paths = files.iter().map(|file| traces.join(file));

@@ -1,20 +1,20 @@
 //! `plimsoll-sim contest`: every policy on every workload, and one number for each.
 
 mod cells;
+mod hold;
 mod score;
 
-use core::str::FromStr;
+pub(crate) use cells::{Cell, cells};
+pub(crate) use hold::{Contest, Entrant, Routers};
+pub(crate) use score::{Composite, OURS, best_rival, composites};
+
 use std::path::PathBuf;
 
 use clap::Args;
-use plimsoll_sim::fleet::{Faults, ResultRow};
+use plimsoll_sim::fleet::ResultRow;
 use serde::Serialize;
 
-use super::arena::{self, Arena, BOUND, Proxies};
-use score::{Composite, composites};
-
-/// The oracle sees everything itself: how many routers there are changes nothing for it, nor for the bound.
-const ORACLE: &str = "oracle";
+use super::arena;
 
 /// Arguments of `contest`.
 #[derive(Args)]
@@ -60,38 +60,13 @@ pub(crate) struct Arguments {
     quiet: bool,
 }
 
-fn default_policies() -> Vec<String> {
+/// Every policy but those that are no more than round robin.
+pub(crate) fn default_policies() -> Vec<String> {
     let out = ["weighted_round_robin", "random"];
     let all = arena::names().into_iter();
     all.filter(|name| !out.contains(name))
         .map(str::to_owned)
         .collect()
-}
-
-/// How many routers, and how often they poll.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Routers {
-    count: usize,
-    poll_ms: u64,
-}
-
-impl FromStr for Routers {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let parsed = text.split_once('@').and_then(|(count, poll_ms)| {
-            let count = count
-                .parse()
-                .ok()
-                .filter(|count| (1..=1024).contains(count));
-            let poll_ms = poll_ms.parse().ok().filter(|ms| (1..=600_000).contains(ms));
-            Some(Self {
-                count: count?,
-                poll_ms: poll_ms?,
-            })
-        });
-        parsed.ok_or_else(|| format!("`{text}` is not ROUTERS@POLL_MS, as 16@1000"))
-    }
 }
 
 #[derive(Serialize)]
@@ -103,39 +78,29 @@ struct Document {
 /// Holds the contest and prints its tables.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let config = arena::config(arguments.config.as_deref())?;
-    let cells = cells::cells(&arguments.traces, arguments.limit as usize, arguments.quiet);
-    let mut rows = Vec::new();
-    for cell in cells.iter().filter(|cell| cell.named(&arguments.only)) {
-        for seed in arguments.seed..arguments.seed + arguments.seeds {
-            if !arguments.quiet {
-                eprintln!("{} on {}, seed {seed}", cell.name, cell.fleet);
-            }
-            let arena = Arena::new(
-                &cell.workload,
-                &cell.fleet,
-                arguments.block_tokens,
-                seed,
-                true,
-            )?;
-            for row in hold(&arena, arguments, &config) {
-                rows.push(ResultRow {
-                    trace: cell.name.to_owned(),
-                    ..row
-                });
-            }
-        }
-    }
+    let cells = cells(&arguments.traces, arguments.limit as usize, arguments.quiet);
+    let contest = Contest {
+        cells: cells
+            .iter()
+            .filter(|cell| cell.named(&arguments.only))
+            .collect(),
+        entrants: arguments
+            .policies
+            .iter()
+            .map(|policy| Entrant::plain(policy, &config))
+            .collect(),
+        routers: arguments.routers.clone(),
+        seeds: arguments.seed..arguments.seed + arguments.seeds,
+        block_tokens: arguments.block_tokens,
+        quiet: arguments.quiet,
+    };
+    let rows = contest.rows()?;
     if rows.is_empty() {
         return Err("no workload is left: see --traces and --only".to_owned());
     }
     let composites = composites(&rows);
     for routers in &arguments.routers {
-        println!(
-            "{} router{}, polls every {} ms",
-            routers.count,
-            if routers.count == 1 { "" } else { "s" },
-            routers.poll_ms
-        );
+        println!("{routers}");
         let of = |composite: &&Composite| {
             (composite.routers, composite.poll_ms) == (routers.count, routers.poll_ms)
         };
@@ -143,62 +108,5 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         println!("{}", score::overall(&chosen));
         println!("{}", score::by_workload(&chosen));
     }
-    if let Some(path) = &arguments.json {
-        let document = Document { rows, composites };
-        let text = serde_json::to_string_pretty(&document).map_err(|error| error.to_string())?;
-        std::fs::write(path, text + "\n")
-            .map_err(|error| format!("{}: {error}", path.display()))?;
-    }
-    Ok(())
-}
-
-/// Every policy on one workload, by condition.
-fn hold(
-    arena: &Arena,
-    arguments: &Arguments,
-    config: &plimsoll_core::config::Config,
-) -> Vec<ResultRow> {
-    let mut rows: Vec<ResultRow> = Vec::new();
-    for routers in &arguments.routers {
-        let proxies = Proxies {
-            routers: routers.count,
-            workers: 1,
-            poll_ms: routers.poll_ms,
-            warmup: None,
-            faults: Faults::default(),
-        };
-        for policy in &arguments.policies {
-            let known = rows.iter().find(|row| {
-                [ORACLE, BOUND].contains(&row.policy.as_str()) && row.policy == *policy
-            });
-            let row = match known {
-                Some(row) => ResultRow {
-                    routers: routers.count,
-                    poll_ms: routers.poll_ms,
-                    ..row.clone()
-                },
-                None => arena.run(policy, &proxies, config),
-            };
-            rows.push(row);
-        }
-    }
-    rows
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn routers_and_polls_are_read() {
-        let routers = Routers {
-            count: 16,
-            poll_ms: 1000,
-        };
-        assert_eq!("16@1000".parse(), Ok(routers));
-        for wrong in ["16", "0@5", "a@b", "4@0"] {
-            let result: Result<Routers, String> = wrong.parse();
-            assert!(result.unwrap_err().contains(wrong));
-        }
-    }
+    super::write_json(arguments.json.as_deref(), &Document { rows, composites })
 }

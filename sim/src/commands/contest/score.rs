@@ -9,30 +9,30 @@ use serde::Serialize;
 /// Whom everyone is compared with.
 const AGAINST: [&str; 4] = ["round_robin", "lmetric", "gie", "oracle"];
 /// Ours.
-const OURS: &str = "plimsoll";
+pub(crate) const OURS: &str = "plimsoll";
 /// Policies that are told what the others have to find out, so that nobody is asked to beat them.
 const KNOWING: [&str; 4] = ["oracle", "bound", "dynamo_events", "plimsoll_rates"];
 
 /// One policy under one condition; below 1 it is better than whom it is compared with.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Composite {
-    pub(super) policy: String,
-    pub(super) routers: usize,
-    pub(super) poll_ms: u64,
+pub(crate) struct Composite {
+    pub(crate) policy: String,
+    pub(crate) routers: usize,
+    pub(crate) poll_ms: u64,
     /// Geometric mean over workloads and seeds, by whom it is compared with.
-    against: BTreeMap<String, f64>,
+    pub(crate) against: BTreeMap<String, f64>,
     /// Standard deviation over seeds of the logarithm against round robin; absent with one seed.
     seed_sd: Option<f64>,
-    cells: Vec<CellComposite>,
+    pub(crate) cells: Vec<CellComposite>,
 }
 
 /// The same on one workload, over the seeds.
 #[derive(Clone, Debug, Serialize)]
-struct CellComposite {
-    trace: String,
-    fleet: String,
-    load: f64,
-    against: BTreeMap<String, f64>,
+pub(crate) struct CellComposite {
+    pub(crate) trace: String,
+    pub(crate) fleet: String,
+    pub(crate) load: f64,
+    pub(crate) against: BTreeMap<String, f64>,
 }
 
 /// What rows must share to be compared: trace, fleet, seed and condition.
@@ -49,7 +49,7 @@ fn condition(row: &ResultRow) -> (usize, u64) {
 }
 
 /// Composites of all policies, in order of condition and of composite against round robin.
-pub(super) fn composites(rows: &[ResultRow]) -> Vec<Composite> {
+pub(crate) fn composites(rows: &[ResultRow]) -> Vec<Composite> {
     let mut groups: BTreeMap<(usize, u64, &str), Vec<&ResultRow>> = BTreeMap::new();
     for row in rows {
         let (routers, poll_ms) = condition(row);
@@ -139,7 +139,7 @@ fn figure(against: &BTreeMap<String, f64>, than: &str) -> String {
 }
 
 /// Everyone against the four.
-pub(super) fn overall(composites: &[&Composite]) -> Table {
+pub(crate) fn overall(composites: &[&Composite]) -> Table {
     let mut table = Table::new([
         "policy",
         "round robin",
@@ -160,8 +160,27 @@ pub(super) fn overall(composites: &[&Composite]) -> Table {
     table
 }
 
+impl Composite {
+    /// Against round robin on one workload; every policy ran on the same ones in the same order.
+    pub(crate) fn cell(&self, position: usize) -> Option<f64> {
+        self.cells.get(position)?.against.get(AGAINST[0]).copied()
+    }
+}
+
+/// Of those that are told no more than a router can know, the best but ours on the workload at `position`, against round robin.
+pub(crate) fn best_rival<'a>(
+    composites: &[&'a Composite],
+    position: usize,
+) -> Option<(&'a str, f64)> {
+    let rivals = composites.iter().filter(|composite| {
+        composite.policy != OURS && !KNOWING.contains(&composite.policy.as_str())
+    });
+    let figures = rivals.filter_map(|rival| Some((rival.policy.as_str(), rival.cell(position)?)));
+    figures.min_by(|(_, a), (_, b)| a.total_cmp(b))
+}
+
 /// Ours and the best rival on each workload, against round robin.
-pub(super) fn by_workload(composites: &[&Composite]) -> Table {
+pub(crate) fn by_workload(composites: &[&Composite]) -> Table {
     let mut table = Table::new([
         "workload",
         "load",
@@ -182,22 +201,13 @@ pub(super) fn by_workload(composites: &[&Composite]) -> Table {
         return table;
     };
     for (position, cell) in first.cells.iter().enumerate() {
-        // Every policy ran on the same workloads in the same order.
-        let value = |composite: &Composite| {
-            let cell = composite.cells.get(position)?;
-            cell.against.get(AGAINST[0]).copied()
-        };
+        let value = |composite: &Composite| composite.cell(position);
         let shown = |policy: &str| {
             of(policy)
                 .and_then(|composite| value(composite))
                 .map_or_else(|| "-".to_owned(), |value| format!("{value:.3}"))
         };
-        let best = composites
-            .iter()
-            .filter(|composite| composite.policy != OURS)
-            .filter(|composite| !KNOWING.contains(&composite.policy.as_str()))
-            .filter_map(|composite| Some((composite, value(composite)?)))
-            .min_by(|(_, a), (_, b)| a.total_cmp(b));
+        let best = best_rival(composites, position);
         let ours = of(OURS).and_then(|composite| value(composite));
         table.line(vec![
             format!("{} {}", cell.trace, cell.fleet),
@@ -206,7 +216,7 @@ pub(super) fn by_workload(composites: &[&Composite]) -> Table {
             shown("lmetric"),
             shown("gie"),
             shown("oracle"),
-            best.map_or_else(|| "-".to_owned(), |(best, _)| best.policy.clone()),
+            best.map_or_else(|| "-".to_owned(), |(best, _)| best.to_owned()),
             best.map_or_else(|| "-".to_owned(), |(_, value)| format!("{value:.3}")),
             ours.zip(best).map_or_else(
                 || "-".to_owned(),

@@ -1,0 +1,154 @@
+//! `plimsoll-sim check`: what is promised of the decisions, figure beside limit.
+
+mod changes;
+mod composites;
+
+use std::path::PathBuf;
+
+use clap::Args;
+use plimsoll_sim::fleet::ResultRow;
+use plimsoll_sim::report::Table;
+use serde::{Deserialize, Serialize};
+
+use super::arena;
+use super::contest::{Cell, Contest, Entrant, Routers, cells, default_policies};
+
+/// Arguments of `check`.
+#[derive(Args)]
+pub(crate) struct Arguments {
+    /// Folder of traces, as for `contest`.
+    #[arg(long, default_value = "sim/data")]
+    traces: PathBuf,
+    /// What `contest --json` wrote: takes its rows instead of holding the contest again.
+    #[arg(long)]
+    rows: Option<PathBuf>,
+    /// Requests of each workload, as for `contest`.
+    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
+    limit: u64,
+    /// Plimsoll configuration (JSON) for the core's policies.
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Seeds in a row, from 1.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// Write the checks here as well.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// No notes on standard error.
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// One promise.
+#[derive(Serialize)]
+struct Check {
+    name: String,
+    value: f64,
+    limit: f64,
+    /// Whether the limit is the least that will do, not the most.
+    at_least: bool,
+    pass: bool,
+}
+
+impl Check {
+    /// `value` must not exceed `limit`.
+    fn at_most(name: impl Into<String>, value: f64, limit: f64) -> Self {
+        Self {
+            name: name.into(),
+            value,
+            limit,
+            at_least: false,
+            pass: value <= limit,
+        }
+    }
+
+    /// `value` must reach `limit`.
+    fn at_least(name: impl Into<String>, value: f64, limit: f64) -> Self {
+        Self {
+            at_least: true,
+            pass: value >= limit,
+            ..Self::at_most(name, value, limit)
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Document {
+    checks: Vec<Check>,
+}
+
+/// What is read of the contest's report.
+#[derive(Deserialize)]
+struct Rows {
+    rows: Vec<ResultRow>,
+}
+
+/// Rows of the contest from the file that it wrote.
+pub(crate) fn read_rows(path: &std::path::Path) -> Result<Vec<ResultRow>, String> {
+    let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    let rows: Rows =
+        serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+    Ok(rows.rows)
+}
+
+/// The conditions that the promises are about.
+pub(crate) const ONE: Routers = Routers {
+    count: 1,
+    poll_ms: 200,
+};
+/// See [`ONE`].
+pub(crate) const MANY: Routers = Routers {
+    count: 16,
+    poll_ms: 1000,
+};
+
+/// Measures everything and prints it.
+pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
+    let config = arena::config(arguments.config.as_deref())?;
+    let cells = cells(&arguments.traces, arguments.limit as usize, arguments.quiet);
+    let hold = |cells: Vec<&Cell>, policies: &[String], routers: Vec<Routers>| {
+        let entrants = policies
+            .iter()
+            .map(|policy| Entrant::plain(policy, &config));
+        Contest {
+            cells,
+            entrants: entrants.collect(),
+            routers,
+            seeds: 1..1 + arguments.seeds,
+            block_tokens: 64,
+            quiet: arguments.quiet,
+        }
+        .rows()
+    };
+    let rows = match &arguments.rows {
+        Some(path) => read_rows(path)?,
+        None => hold(cells.iter().collect(), &default_policies(), vec![ONE, MANY])?,
+    };
+    let mut checks = composites::against_others(&rows);
+    let slow = vec![composites::FAST, composites::SLOW];
+    let equal = |cell: &&Cell| cell.is_equal() && ["agents", "conversation"].contains(&cell.name);
+    let stale = hold(
+        cells.iter().filter(equal).collect(),
+        &["plimsoll".to_owned()],
+        slow,
+    )?;
+    checks.extend(composites::slow_polls(&stale));
+    checks.extend(composites::mixed_fleets(&rows));
+    checks.extend(changes::checks(arguments.seeds, &config)?);
+    print!("{}", table(&checks));
+    super::write_json(arguments.json.as_deref(), &Document { checks })
+}
+
+fn table(checks: &[Check]) -> Table {
+    let mut table = Table::new(["", "figure", "limit", ""]);
+    for check in checks {
+        let sign = if check.at_least { ">=" } else { "<=" };
+        table.line(vec![
+            check.name.clone(),
+            format!("{:.3}", check.value),
+            format!("{sign} {}", check.limit),
+            if check.pass { "pass" } else { "MISS" }.to_owned(),
+        ]);
+    }
+    table
+}
