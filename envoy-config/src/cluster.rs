@@ -5,12 +5,19 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use serde_json::{Value, json};
 
 use crate::options::{Admin, HealthCheck, Host, Options, Policy};
+use crate::wasm;
 
 /// Request header with the ranked list of hosts (endpoint-picker protocol).
 const PICK_HEADER: &str = "x-gateway-destination-endpoint";
 
 /// A limit that no machine reaches: admission is the module's business, not the circuit breaker's.
 const UNLIMITED: u32 = 100_000;
+
+/// Share of the requests under way that may be second tries: half a fleet may die at once, and a fleet that is merely slow is not
+/// asked everything twice.
+const RETRY_BUDGET_PERCENT: f64 = 50.0;
+/// Second tries that are always allowed.
+const MIN_RETRIES: u32 = 20;
 
 pub(crate) fn all(options: &Options) -> Value {
     match options.policy {
@@ -41,10 +48,13 @@ fn pool(options: &Options) -> Value {
             "max_connections": UNLIMITED,
             "max_pending_requests": UNLIMITED,
             "max_requests": UNLIMITED,
-            "max_retries": 1_000,
+            "retry_budget": {
+                "budget_percent": {"value": RETRY_BUDGET_PERCENT},
+                "min_retry_concurrency": MIN_RETRIES,
+            },
         }]},
         "typed_extension_protocol_options": {
-            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(),
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": protocol(options),
         },
     });
     match &options.endpoints {
@@ -128,25 +138,32 @@ fn extension(name: &str, config: Value) -> Value {
     }})
 }
 
-/// HTTP/1.1 to the engines, and the pick header taken off after it has been used.
-fn protocol() -> Value {
+/// HTTP/1.1 to the engines; the pick header taken off after it has been used; the head of a streamed answer held until its first token.
+fn protocol(options: &Options) -> Value {
+    let mut filters = vec![
+        json!({
+            "name": "envoy.filters.http.header_mutation",
+            "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+                "mutations": {"request_mutations": [{"remove": PICK_HEADER}]},
+            },
+        }),
+        json!({
+            "name": "envoy.filters.http.upstream_codec",
+            "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
+        }),
+    ];
+    if options.policy == Policy::Plimsoll {
+        filters.insert(
+            0,
+            json!({"name": wasm::GATE, "typed_config": wasm::gate(options)}),
+        );
+    }
     json!({
         "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
         "common_http_protocol_options": {"idle_timeout": "4s"},
         "explicit_http_config": {"http_protocol_options": {}},
-        "http_filters": [
-            {
-                "name": "envoy.filters.http.header_mutation",
-                "typed_config": {
-                    "@type": "type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
-                    "mutations": {"request_mutations": [{"remove": PICK_HEADER}]},
-                },
-            },
-            {
-                "name": "envoy.filters.http.upstream_codec",
-                "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
-            },
-        ],
+        "http_filters": filters,
     })
 }
 

@@ -60,6 +60,7 @@ fn route() -> Value {
     json!({
         "cluster": "pool",
         "timeout": "0s",
+        "hedge_policy": {"hedge_on_per_try_timeout": true},
         "retry_policy": {
             "retry_on": "connect-failure,refused-stream,reset,retriable-status-codes",
             "retriable_status_codes": [503],

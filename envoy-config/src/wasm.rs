@@ -1,4 +1,4 @@
-//! The module's two roles: the HTTP filter on every worker, and the collector singleton.
+//! The module's three roles: the HTTP filter and the gate on every worker, and the collector singleton.
 
 use serde_json::{Value, json};
 
@@ -7,10 +7,21 @@ use crate::options::Options;
 /// Name of the filter; its `root_id` too.
 pub(crate) const FILTER: &str = "plimsoll";
 const COLLECTOR: &str = "plimsoll_collector";
+/// Name of the upstream filter; its `root_id` too.
+pub(crate) const GATE: &str = "plimsoll_gate";
 
 /// The HTTP filter, a `Wasm` message with its type.
 pub(crate) fn filter(options: &Options) -> Value {
-    let mut config = plugin(options, FILTER);
+    on_requests(options, FILTER)
+}
+
+/// The upstream HTTP filter that holds the head of a streamed answer until its first token.
+pub(crate) fn gate(options: &Options) -> Value {
+    on_requests(options, GATE)
+}
+
+fn on_requests(options: &Options, root_id: &str) -> Value {
+    let mut config = plugin(options, root_id);
     config["failure_policy"] = json!("FAIL_RELOAD");
     config["reload_config"] = json!({"backoff": {"base_interval": "1s"}});
     config["allow_on_headers_stop_iteration"] = json!(true);

@@ -12,14 +12,23 @@
 use std::cell::RefCell;
 
 use crate::{
-    collector::CollectorRoot, host::Action, hostcalls::Proxy, names, property, registry::Registry,
-    root::Root, stream::Stream,
+    collector::CollectorRoot, gate, host::Action, hostcalls::Proxy, names, property,
+    registry::Registry, root::Root, stream::Stream,
 };
 
 enum Role {
     Unconfigured,
     Filter(Root<Proxy>),
     Collector(Box<CollectorRoot<Proxy>>),
+    Gate,
+}
+
+/// What a context of an HTTP stream is.
+enum Http {
+    /// A client's request.
+    Stream(Box<Stream<Proxy>>),
+    /// One try of a request at a host.
+    Try,
 }
 
 /// Contexts in the order of the numbers that the proxy gave them; `None` while one runs. Numbers grow, so a new context goes to the end,
@@ -34,7 +43,7 @@ thread_local! {
     /// One VM serves all configurations of its plugins one after another; requests in flight outlive them.
     static REGISTRY: Registry = Registry::default();
     static ROOTS: Table<Role> = const { RefCell::new(Vec::new()) };
-    static STREAMS: Table<Box<Stream<Proxy>>> = const { RefCell::new(Vec::new()) };
+    static STREAMS: Table<Http> = const { RefCell::new(Vec::new()) };
 }
 
 /// Runs `work` on context `id` of `table`; the default when there is none, or when it is running already.
@@ -89,8 +98,12 @@ fn remove<T>(table: &'static std::thread::LocalKey<Table<T>>, id: u32) -> Option
     })
 }
 
+/// Runs `work` on a client's request; a try only passes through.
 fn stream(id: u32, work: impl FnOnce(&mut Stream<Proxy>) -> Action) -> u32 {
-    with(&STREAMS, id, |stream| work(stream) as u32)
+    with(&STREAMS, id, |context| match context {
+        Http::Stream(stream) => work(stream) as u32,
+        Http::Try => Action::Continue as u32,
+    })
 }
 
 unsafe extern "C" {
@@ -121,14 +134,16 @@ extern "C" fn proxy_on_context_create(id: u32, root_id: u32) {
     }
     let mut made = None;
     with(&ROOTS, root_id, |role| {
-        if let Role::Filter(root) = role {
-            made = Some(root.stream(id));
-        }
+        made = match role {
+            Role::Filter(root) => Some(Http::Stream(Box::new(root.stream(id)))),
+            Role::Gate => Some(Http::Try),
+            Role::Unconfigured | Role::Collector(_) => None,
+        };
     });
     insert(
         &STREAMS,
         id,
-        Box::new(made.unwrap_or_else(|| Stream::unrouted(Proxy))),
+        made.unwrap_or_else(|| Http::Stream(Box::new(Stream::unrouted(Proxy)))),
     );
 }
 
@@ -141,10 +156,11 @@ extern "C" fn proxy_on_vm_start(_id: u32, _size: usize) -> bool {
 extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
     with(&ROOTS, id, |role| {
         if matches!(role, Role::Unconfigured) {
-            let collects =
-                property::root_id(&Proxy).is_ok_and(|id| id == names::COLLECTOR_ROOT.as_bytes());
-            *role = if collects {
+            let name = property::root_id(&Proxy).unwrap_or_default();
+            *role = if name == names::COLLECTOR_ROOT.as_bytes() {
                 Role::Collector(Box::new(CollectorRoot::new(Proxy)))
+            } else if name == names::GATE_ROOT.as_bytes() {
+                Role::Gate
             } else {
                 Role::Filter(Root::with_registry(Proxy, REGISTRY.with(Registry::clone)))
             };
@@ -153,6 +169,7 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
             Role::Unconfigured => false,
             Role::Filter(root) => root.on_configure(),
             Role::Collector(root) => root.on_configure(),
+            Role::Gate => true,
         }
     })
 }
@@ -160,7 +177,7 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(id: u32) {
     with(&ROOTS, id, |role| match role {
-        Role::Unconfigured => {}
+        Role::Unconfigured | Role::Gate => {}
         Role::Filter(root) => root.on_tick(),
         Role::Collector(root) => root.on_tick(),
     });
@@ -175,7 +192,7 @@ extern "C" fn proxy_on_http_call_response(
     _trailers: usize,
 ) {
     with(&ROOTS, id, |role| match role {
-        Role::Unconfigured => {}
+        Role::Unconfigured | Role::Gate => {}
         Role::Filter(root) => root.on_call_response(token, headers, body_size),
         Role::Collector(root) => root.on_call_response(token, headers, body_size),
     });
@@ -198,7 +215,10 @@ extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_response_headers(id: u32, _count: usize, end: bool) -> u32 {
-    stream(id, |stream| stream.on_response_headers(end))
+    with(&STREAMS, id, |context| match context {
+        Http::Stream(stream) => stream.on_response_headers(end) as u32,
+        Http::Try => gate::on_response_headers(&Proxy, end) as u32,
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -208,7 +228,11 @@ extern "C" fn proxy_on_response_body(id: u32, size: usize, end: bool) -> u32 {
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_log(id: u32) {
-    with(&STREAMS, id, |stream| stream.on_log());
+    with(&STREAMS, id, |context| {
+        if let Http::Stream(stream) = context {
+            stream.on_log();
+        }
+    });
 }
 
 #[unsafe(no_mangle)]

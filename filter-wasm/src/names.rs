@@ -2,6 +2,8 @@
 
 /// Ranked list `ip:port,ip:port,ip:port`, best first, that Envoy's `override_host` policy walks (endpoint-picker protocol).
 pub const PICK: &str = "x-gateway-destination-endpoint";
+/// How long one try may take before Envoy begins the next one beside it, in milliseconds. Envoy takes it off.
+pub const PER_TRY: &str = "x-envoy-upstream-rq-per-try-timeout-ms";
 /// Endpoint that the poll cluster (`ORIGINAL_DST`) connects to.
 pub const POLL_TARGET: &str = "x-plimsoll-poll-target";
 /// A client asks for the decision with `1`.
@@ -20,8 +22,10 @@ pub const HOSTILE: [&str; 5] = [
     "x-envoy-original-dst-host",
 ];
 
-/// `root_id` of the collector (Envoy singleton service); every other `root_id` is a filter.
+/// `root_id` of the collector (Envoy singleton service).
 pub const COLLECTOR_ROOT: &str = "plimsoll_collector";
+/// `root_id` of the gate (Envoy upstream HTTP filter); every other `root_id` is a filter.
+pub const GATE_ROOT: &str = "plimsoll_gate";
 
 /// Shared-data keys of one pool. The prefix works as a zone name in nginx.
 #[derive(Clone, Debug)]

@@ -215,6 +215,15 @@ impl<H: Host> Stream<H> {
                 let _ = self
                     .host
                     .set_header(Map::RequestHeaders, names::PICK, list.as_bytes());
+                if request.stream
+                    && let Some(patience) = worker.patience(&decision)
+                {
+                    let _ = self.host.set_header(
+                        Map::RequestHeaders,
+                        names::PER_TRY,
+                        patience.as_bytes(),
+                    );
+                }
                 Action::Continue
             }
             Verdict::Pass(_) => Action::Continue,

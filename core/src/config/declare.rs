@@ -172,6 +172,13 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         100..=600_000,
         "Age from which a snapshot is no longer used",
     );
+    millis(
+        v,
+        "first_token_ms",
+        &mut c.first_token,
+        0..=600_000,
+        "A streamed request without a token for this long, and for twice its score's wait and prefill, goes to the next host as well; 0: never",
+    );
     v.flag(
         "explain",
         &mut c.explain,

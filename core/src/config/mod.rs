@@ -210,6 +210,8 @@ pub struct Config {
     pub buffer_limit_bytes: usize,
     /// Age from which a snapshot no longer counts as the state of the engines (ladder step `local`).
     pub stale_after: Micros,
+    /// Time after which a streamed request that has no token is given to the next host as well; zero: never.
+    pub first_token: Micros,
     /// Answer `x-plimsoll-explain: 1` with the decision.
     pub explain: bool,
     /// Write each decision to filter state `wasm.plimsoll_decision` for the access log.
@@ -252,6 +254,7 @@ impl Default for Config {
             decide_after_bytes: 64 * 1024,
             buffer_limit_bytes: 1024 * 1024,
             stale_after: Micros::from_millis(2000),
+            first_token: Micros::from_millis(10_000),
             explain: false,
             access_log: false,
             tie_band: fixed::ONE / 64,

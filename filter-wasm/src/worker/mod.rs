@@ -18,7 +18,7 @@ use crate::{
     collecting::Collecting,
     host::Host,
     metrics::{Id, Metrics},
-    names::Keys,
+    names::{self, Keys},
     slots::Slots,
 };
 
@@ -219,6 +219,21 @@ impl Worker {
             list.push_str(self.label(index, address));
         }
         list
+    }
+
+    /// How long to wait for the first token of a streamed answer before another host is tried beside the first, in milliseconds;
+    /// `None`: for ever. A whole answer has no such sign of life on the way, so only streams have a limit.
+    pub(crate) fn patience(&self, decision: &Decision) -> Option<String> {
+        let least = self.config().first_token.get();
+        let [first, ..] = &decision.terms;
+        // As the score has it, which weighs the own prefill several times over.
+        let predicted = first.wait.saturating_add(first.prefill);
+        let patience = least.max(predicted.saturating_mul(2)) / 1000;
+        (least > 0).then(|| {
+            let mut text = String::with_capacity(8);
+            names::push_decimal(&mut text, patience);
+            text
+        })
     }
 
     /// Text of an address, written once for each place in the fleet and again only when another host takes the place.

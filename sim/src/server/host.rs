@@ -47,6 +47,8 @@ pub(super) struct Host {
 pub(super) struct State {
     pub(super) engine: Engine,
     streams: HashKeyed<Stream>,
+    /// Sinks of finished answers whose end a stall holds back.
+    held: Vec<Arc<Sink>>,
     last_id: u64,
     /// The largest delay of a step's end behind its due time, in wall-clock microseconds.
     pub(super) worst_lag_micros: u64,
@@ -79,6 +81,7 @@ impl Host {
             state: Mutex::new(State {
                 engine,
                 streams: HashKeyed::default(),
+                held: Vec::new(),
                 last_id: 0,
                 worst_lag_micros: 0,
                 late_steps: 0,
@@ -147,8 +150,12 @@ impl Host {
     pub(super) fn change_faults(&self, change: impl FnOnce(&mut Faults)) {
         self.faults.send_modify(change);
         if self.faults.borrow().stall.is_none() {
-            for stream in self.state().streams.values() {
+            let mut state = self.state();
+            for stream in state.streams.values() {
                 stream.sink.let_go();
+            }
+            for sink in state.held.drain(..) {
+                sink.let_go();
             }
         }
         self.bell.notify_one();
@@ -213,12 +220,16 @@ impl Host {
                 state.engine.cancel(token.id);
                 continue;
             }
-            if faults.stall.is_some_and(|after| token.ordinal > after) {
+            let held = faults.stall.is_some_and(|after| token.ordinal > after);
+            if held {
                 stream.sink.hold();
             }
             stream.publish(token, self.settings.stream_interval);
-            if token.last {
-                state.streams.remove(&token.id);
+            if token.last
+                && let Some(stream) = state.streams.remove(&token.id)
+                && held
+            {
+                state.held.push(stream.sink);
             }
         }
     }
