@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::options::Options;
+use crate::options::{AccessLog, Options};
 
 /// Name of the filter; its `root_id` too.
 pub(crate) const FILTER: &str = "plimsoll";
@@ -49,7 +49,7 @@ fn plugin(options: &Options, root_id: &str) -> Value {
         "root_id": root_id,
         "configuration": {
             "@type": "type.googleapis.com/google.protobuf.StringValue",
-            "value": options.configuration,
+            "value": configuration(options),
         },
         "vm_config": {
             "vm_id": "plimsoll",
@@ -57,4 +57,20 @@ fn plugin(options: &Options, root_id: &str) -> Value {
             "code": {"local": {"filename": options.module}},
         },
     })
+}
+
+/// The module's configuration. With an access log it writes its decisions there, unless it is told otherwise; what is not a JSON object is for
+/// the module to refuse.
+fn configuration(options: &Options) -> String {
+    let text = &options.configuration;
+    if options.access_log == AccessLog::Off {
+        return text.clone();
+    }
+    match serde_json::from_str(text) {
+        Ok(Value::Object(mut fields)) if !fields.contains_key("access_log") => {
+            fields.insert("access_log".to_owned(), json!(true));
+            Value::Object(fields).to_string()
+        }
+        _ => text.clone(),
+    }
 }

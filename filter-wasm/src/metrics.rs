@@ -70,6 +70,14 @@ pub enum Id {
     OverflowBlocks,
     /// Prefix blocks of other workers that were overwritten before they were read.
     OverflowShare,
+    /// Requests for which the shadow policy would have chosen the same host.
+    ShadowAgreed,
+    /// Requests for which it would have chosen another.
+    ShadowDisagreed,
+    /// Microseconds that its choices would have cost more, by the weights in force.
+    ShadowRegretUs,
+    /// Microseconds that its choices would have cost less, by its own weights.
+    ShadowGainUs,
 }
 
 /// Where what did not fit into a fixed table is counted, in the order of `Router::overflows`.
@@ -80,7 +88,7 @@ pub const OVERFLOWS: [Id; 4] = [
     Id::OverflowShare,
 ];
 
-const DEFINITIONS: [(Id, Metric, &str); 28] = [
+const DEFINITIONS: [(Id, Metric, &str); 32] = [
     (Id::Requests, Metric::Counter, "plimsoll_requests"),
     (
         Id::StepFull,
@@ -169,6 +177,18 @@ const DEFINITIONS: [(Id, Metric, &str); 28] = [
         Metric::Counter,
         "plimsoll_overflows.reason=share",
     ),
+    (Id::ShadowAgreed, Metric::Counter, "plimsoll_shadow_agreed"),
+    (
+        Id::ShadowDisagreed,
+        Metric::Counter,
+        "plimsoll_shadow_disagreed",
+    ),
+    (
+        Id::ShadowRegretUs,
+        Metric::Counter,
+        "plimsoll_shadow_regret_us",
+    ),
+    (Id::ShadowGainUs, Metric::Counter, "plimsoll_shadow_gain_us"),
 ];
 
 /// Hosts that get metrics of their own; later ones are routed all the same. Proxies never forget a metric, so a fleet

@@ -13,6 +13,9 @@ pub const DECISION: &str = "x-plimsoll-decision";
 /// Property that becomes the filter state `wasm.plimsoll_decision`, for access logs.
 pub const DECISION_PROPERTY: &str = "plimsoll_decision";
 
+/// Property that becomes the filter state `wasm.plimsoll_record`, for access logs.
+pub const RECORD_PROPERTY: &str = "plimsoll_record";
+
 /// Request headers that name a host. A client's copy would choose a host, or reach one it must not, so it never passes.
 pub const HOSTILE: [&str; 5] = [
     PICK,

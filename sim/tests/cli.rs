@@ -338,6 +338,48 @@ fn hosts_that_change_and_polls_that_fail_are_compared() {
 }
 
 #[test]
+fn recorded_decisions_are_made_again() {
+    let (records, report) = (Scratch::new("records"), Scratch::new("replay"));
+    let compared = binary()
+        .args(["compare", "--scenario", "agents", "--limit", "300"])
+        .args(["--policies", "plimsoll,power_of_two", "--quiet", "--record"])
+        .arg(&records.0)
+        .output()
+        .unwrap();
+    assert!(compared.status.success());
+    let replay = |more: &[&str]| {
+        let output = binary()
+            .arg("replay")
+            .arg(&records.0)
+            .arg("--json")
+            .arg(&report.0)
+            .args(more)
+            .output()
+            .unwrap();
+        (output, report.json())
+    };
+    let (output, counts) = replay(&[]);
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{stdout}");
+    assert_eq!(counts["records"], 600);
+    assert_eq!(counts["identical"], 600);
+    let (_, counts) = replay(&["--policy", "least_request"]);
+    let under = &counts["under"];
+    assert!(under["disagreed"].as_u64().unwrap() > 50, "{counts}");
+    assert!(under["regret_us"].as_u64().unwrap() > 0, "{counts}");
+    let (_, counts) = replay(&["--weights", "stall=40,kv_limit=0.5"]);
+    assert_eq!(counts["policy"], "plimsoll");
+
+    // One bit of one record.
+    let mut bytes = std::fs::read(&records.0).unwrap();
+    bytes[600] ^= 1;
+    std::fs::write(&records.0, bytes).unwrap();
+    let (output, counts) = replay(&[]);
+    assert!(!output.status.success());
+    assert_eq!(counts["unreadable"], 1);
+}
+
+#[test]
 fn mistakes_are_explained() {
     for (arguments, message) in [
         (
@@ -372,6 +414,8 @@ fn mistakes_are_explained() {
             vec!["compare", "--trace", "/nowhere.jsonl"],
             "/nowhere.jsonl",
         ),
+        (vec!["replay", "/nowhere.log"], "/nowhere.log"),
+        (vec!["replay", "x", "--weights", "speed=1"], "kv_pressure"),
         (
             vec![
                 "load",

@@ -1,9 +1,10 @@
 //! State of one worker for one pool: the router, and its exchange with the collector and the other workers.
 
 mod exchange;
+mod recorder;
 
 use plimsoll_core::{
-    config::{Config, Policy},
+    config::Config,
     explain::Line,
     host::Address,
     observe::{Seen, Usage},
@@ -21,6 +22,7 @@ use crate::{
     names::{self, Keys},
     slots::Slots,
 };
+use recorder::Recorder;
 
 /// Scanners kept for reuse; as many requests are being read at once before one is allocated anew.
 const SPARE_SCANNERS: usize = 8;
@@ -53,6 +55,7 @@ pub struct Worker {
     labels: Vec<(Address, String)>,
     slots: Slots,
     share: Vec<u8>,
+    recorder: Recorder,
     snapshot: Known,
     collecting: Option<Collecting>,
     last_tick: Instant,
@@ -76,6 +79,7 @@ impl Worker {
             labels: Vec::new(),
             slots: Slots::default(),
             share: Vec::new(),
+            recorder: Recorder::default(),
             snapshot: Known {
                 version: (0, 0),
                 stamp: now,
@@ -117,7 +121,7 @@ impl Worker {
 
     /// Whether a decision about a request of this kind looks at its body.
     pub(crate) fn reads_body(&self, kind: Kind) -> bool {
-        self.needs_model || (kind != Kind::Other && self.config().policy == Policy::Plimsoll)
+        self.needs_model || (kind != Kind::Other && self.config().scores())
     }
 
     /// Whether a decision is to be put in words; `asked` says that the client asks for it.
@@ -164,11 +168,11 @@ impl Worker {
     /// Decides, and measures the decision.
     pub(crate) fn decide<H: Host>(&mut self, host: &H, request: &Request<'_>) -> Verdict {
         let before = host.now_nanos();
-        let verdict = self
-            .router
-            .on_request(Instant::from_micros(before / 1000), request);
+        let now = Instant::from_micros(before / 1000);
+        let verdict = self.recorder.decide(&mut self.router, now, request);
         let spent = host.now_nanos().saturating_sub(before);
         self.metrics.set(host, Id::DecisionNs, spent);
+        self.recorder.write(host, &self.router.config().record);
         match &verdict {
             Verdict::Forward(decision) => {
                 let id = match decision.step {
@@ -181,6 +185,17 @@ impl Worker {
                 self.metrics.add(host, id, 1);
                 self.metrics
                     .count(Id::PredictedCachedTokens, decision.cached_tokens);
+                if let Some(shadow) = &decision.shadow {
+                    let agreed = shadow.ranked.first() == decision.ranked.first();
+                    let id = if agreed {
+                        Id::ShadowAgreed
+                    } else {
+                        Id::ShadowDisagreed
+                    };
+                    self.metrics.count(id, 1);
+                    self.metrics.count(Id::ShadowRegretUs, shadow.regret);
+                    self.metrics.count(Id::ShadowGainUs, shadow.gain);
+                }
                 if let Some(first) = decision
                     .ranked
                     .first()

@@ -12,6 +12,7 @@ mod hostile;
 mod ladder;
 mod mutation;
 mod profiles;
+mod recording;
 mod routing;
 mod statuses;
 mod workers;

@@ -5,7 +5,7 @@ use std::path::Path;
 use plimsoll_core::config::Config;
 use plimsoll_sim::engine::{Fleet, chain};
 use plimsoll_sim::fleet::{self, Faults, Prepared, Record, ResultRow, Setting, flood_rate};
-use plimsoll_sim::policy::{self, Conditions};
+use plimsoll_sim::policy::{self, Conditions, Decisions};
 
 use super::series::Course;
 use super::workload::Workload;
@@ -58,6 +58,7 @@ pub(crate) struct Arena {
     load: f64,
     arrivals_rps: f64,
     seed: u64,
+    decisions: Option<Decisions>,
 }
 
 impl Arena {
@@ -95,7 +96,13 @@ impl Arena {
             requests,
             load,
             seed,
+            decisions: None,
         })
+    }
+
+    /// From here on the core's policies record their decisions.
+    pub(crate) fn set_decisions(&mut self, decisions: &Option<Decisions>) {
+        self.decisions.clone_from(decisions);
     }
 
     /// Runs the requests through routers of one policy.
@@ -128,6 +135,7 @@ impl Arena {
                 poll_micros: setting.poll_micros,
                 seed: chain(self.seed, router as u64 + 2),
                 config,
+                decisions: self.decisions.as_ref(),
             };
             // The argument parser admits known names only.
             policy::make(policy, &conditions)

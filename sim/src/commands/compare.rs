@@ -1,10 +1,11 @@
 //! `plimsoll-sim compare`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use plimsoll_sim::engine::{Fleet, Gpu};
 use plimsoll_sim::fleet::ResultRow;
+use plimsoll_sim::policy::Decisions;
 use plimsoll_sim::report::Table;
 use serde::Serialize;
 
@@ -54,6 +55,9 @@ pub(crate) struct Arguments {
     /// Write the rows here as well.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Record every decision of the core's policies into this file, for `plimsoll-sim replay`.
+    #[arg(long)]
+    record: Option<PathBuf>,
     /// No notes on standard error.
     #[arg(long)]
     quiet: bool,
@@ -80,18 +84,27 @@ pub(crate) fn run(arguments: Arguments) -> Result<(), String> {
         warmup: arguments.warmup,
         faults: arguments.disturb.faults(fleet.0.len())?,
     };
+    let named = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let decisions = match &arguments.record {
+        Some(path) => Some(Decisions::create(path).map_err(|error| named(path, error))?),
+        None => None,
+    };
     let mut rows = Vec::new();
     for seed in arguments.workload.seed..arguments.workload.seed + arguments.seeds {
-        let arena = Arena::new(
+        let mut arena = Arena::new(
             &arguments.workload,
             &fleet,
             arguments.block_tokens,
             seed,
             arguments.quiet,
         )?;
+        arena.set_decisions(&decisions);
         for name in &arguments.policies {
             rows.push(arena.run(name, &proxies, &config));
         }
+    }
+    if let (Some(decisions), Some(path)) = (&decisions, &arguments.record) {
+        decisions.finish().map_err(|error| named(path, error))?;
     }
     print!("{}", table(&rows));
     super::write_json(arguments.json.as_deref(), &Document { rows })

@@ -9,6 +9,7 @@ mod disturb;
 mod engines;
 mod load;
 mod parallel;
+mod replay;
 mod series;
 mod workload;
 
@@ -39,6 +40,8 @@ enum Command {
     Contest(contest::Arguments),
     /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
     Load(Box<load::Arguments>),
+    /// Make recorded decisions again, bit by bit, or ask what another policy would have done.
+    Replay(replay::Arguments),
 }
 
 /// Runs the command.
@@ -50,6 +53,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), String> {
         Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Contest(arguments) => contest::run(&arguments),
         Command::Load(arguments) => load::run(*arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
     }
 }
 

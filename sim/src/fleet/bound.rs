@@ -264,6 +264,7 @@ mod tests {
             poll_micros: setting.poll_micros,
             seed: 1,
             config: &config,
+            decisions: None,
         };
         run(setting, requests, |_| {
             policy::make("oracle", &conditions).unwrap()

@@ -26,6 +26,7 @@ fn make<'a>(name: &'a str, setting: &'a Setting) -> impl FnMut(usize) -> Box<dyn
             poll_micros: setting.poll_micros,
             seed: chain(setting.seed, router as u64),
             config: &config,
+            decisions: None,
         };
         policy::make(name, &conditions).unwrap()
     }

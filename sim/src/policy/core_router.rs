@@ -9,7 +9,7 @@ use plimsoll_core::router::{Outcome, Router, Ticket, Verdict};
 use plimsoll_core::snapshot;
 use plimsoll_core::time::{Instant, Micros};
 
-use super::{Conditions, Policy, Polled, Truth, address, host_of, pick};
+use super::{Conditions, Decisions, Policy, Polled, Truth, address, host_of, pick};
 use crate::engine::{HashKeyed, Token, chain};
 use crate::fleet::Prepared;
 use crate::random::Random;
@@ -35,6 +35,8 @@ pub(super) struct CoreRouter {
     next_tick: Instant,
     tick: Micros,
     seed: u64,
+    decisions: Option<Decisions>,
+    record: Vec<u8>,
     /// For the choice that the proxy itself would make when the router names no host.
     random: Random,
 }
@@ -57,6 +59,9 @@ impl CoreRouter {
             policy,
             ..conditions.config.clone()
         };
+        if conditions.decisions.is_some() {
+            config.record.every = 1;
+        }
         config.hosts = weights
             .iter()
             .enumerate()
@@ -81,6 +86,8 @@ impl CoreRouter {
             snapshot: Vec::new(),
             next_tick: Instant::from_micros(0),
             seed: conditions.seed,
+            decisions: conditions.decisions.cloned(),
+            record: Vec::new(),
             random: Random::new(conditions.seed),
         }
     }
@@ -124,21 +131,27 @@ impl Policy for CoreRouter {
     fn choose(&mut self, now: u64, request: &Prepared, truth: &Truth<'_>) -> usize {
         let now = Instant::from_micros(now);
         self.tick(now);
-        let verdict = self.router.on_request(
-            now,
-            &Request {
-                kind: Kind::Chat,
-                tenant: request.tenant,
-                session: request.session,
-                prompt_bytes: request.prompt_bytes,
-                blocks: &request.blocks,
-                blocks_complete: request.blocks_complete,
-                max_tokens: None,
-                stream: true,
-                seed: chain(self.seed, request.id),
-                ..Request::default()
-            },
-        );
+        let asked = Request {
+            kind: Kind::Chat,
+            tenant: request.tenant,
+            session: request.session,
+            prompt_bytes: request.prompt_bytes,
+            blocks: &request.blocks,
+            blocks_complete: request.blocks_complete,
+            max_tokens: None,
+            stream: true,
+            seed: chain(self.seed, request.id),
+            ..Request::default()
+        };
+        let verdict = match &self.decisions {
+            None => self.router.on_request(now, &asked),
+            Some(decisions) => {
+                let record = &mut self.record;
+                let verdict = self.router.on_request_recorded(now, &asked, record);
+                decisions.add(record);
+                verdict
+            }
+        };
         if let Verdict::Forward(decision) = verdict
             && let Some(first) = decision.ranked.first()
             && let Some(host) = self.router.address(first).as_ref().map(host_of)

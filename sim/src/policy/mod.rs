@@ -3,6 +3,7 @@
 mod aibrix;
 mod cache_aware;
 mod core_router;
+mod decisions;
 mod dynamo;
 mod gie;
 mod hashing;
@@ -28,6 +29,7 @@ use crate::engine::{Engine, Gpu, Token};
 use crate::fleet::Prepared;
 use cache_aware::{CacheAware, Thresholds};
 use core_router::{CoreRouter, Told};
+pub use decisions::Decisions;
 
 /// What a poll of one engine tells.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -122,6 +124,8 @@ pub struct Conditions<'a> {
     pub seed: u64,
     /// Configuration of the core's policies; policy, hosts and polls are set from the above.
     pub config: &'a Config,
+    /// Where the core's policies record every decision, if they do.
+    pub decisions: Option<&'a Decisions>,
 }
 
 /// Makes the router called `name`; `None` when there is none of that name.

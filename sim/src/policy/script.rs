@@ -47,6 +47,7 @@ impl Script {
             poll_micros: 200_000,
             seed: 1,
             config: &Config::default(),
+            decisions: None,
         };
         let mut script = Self {
             policy: make(name, &conditions).unwrap(),
