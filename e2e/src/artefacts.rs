@@ -35,7 +35,11 @@ pub fn module() -> &'static Path {
 }
 
 /// The simulator's binary: `PLIMSOLL_SIM`, else built as `cargo xtask e2e` does.
-pub(crate) fn sim() -> &'static Path {
+///
+/// # Panics
+///
+/// When it does not build.
+pub fn sim() -> &'static Path {
     static SIM: OnceLock<PathBuf> = OnceLock::new();
     SIM.get_or_init(|| {
         env::var_os("PLIMSOLL_SIM").map_or_else(

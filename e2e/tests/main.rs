@@ -10,6 +10,7 @@ mod metrics;
 mod pick;
 mod prompts;
 mod real_engine;
+mod replay;
 mod retry;
 mod streams;
 mod trust;
