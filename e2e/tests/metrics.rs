@@ -59,20 +59,19 @@ async fn decisions_times_and_the_ladder_are_visible() {
     assert!(metrics.count("plimsoll_prompt_tokens", "") >= 10.0 * 4_000.0);
     assert!(metrics.count("plimsoll_cached_tokens", "") > 0.0);
     // Histograms are merged every few seconds.
-    for name in [
-        "plimsoll_decision_ns",
-        "plimsoll_ttft_us",
-        "plimsoll_e2e_us",
-    ] {
+    for name in ["plimsoll_ttft_us", "plimsoll_e2e_us"] {
         until(name, async || {
             (stand.metrics().count(&format!("{name}_count"), "") == 10.0).then_some(())
         })
         .await;
     }
+    // One decision in sixteen is measured, the first of each worker among them.
     let metrics = stand.metrics();
+    let measured = metrics.count("plimsoll_decision_ns_count", "");
+    assert!((1.0..10.0).contains(&measured), "{measured}");
     assert_eq!(
         metrics.count("plimsoll_decision_ns_bucket", "le=\"10000000\""),
-        10.0
+        measured
     );
     assert!(metrics.count("plimsoll_ttft_us_sum", "") > 0.0);
 }

@@ -1,11 +1,11 @@
 //! What the module may cost: bytes, memory, instructions, imports. Limits are in `budgets.toml`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
 use plimsoll_host::build;
-use plimsoll_host::proxy::Phase;
-use plimsoll_host::scenario::{Request, Runtime};
+use plimsoll_host::proxy::{Hostcall, Phase};
+use plimsoll_host::scenario::{Fleet, Request, Runtime};
 use plimsoll_host::vm::wasm::Module;
 
 use crate::common::{fleet, prompt, serve, warm};
@@ -109,6 +109,52 @@ fn instructions_stay_in_their_budget() {
     for (name, value) in measured {
         gate("fuel", name, value);
     }
+}
+
+/// Calls that the module made to the host in the callbacks of streams, by phase and name.
+fn calls_of_streams(fleet: &Fleet) -> BTreeMap<(Phase, Hostcall), u64> {
+    let proxy = fleet.proxy();
+    let of_streams = |(_, phase): &(Hostcall, Phase)| {
+        !matches!(
+            phase,
+            Phase::Initialize
+                | Phase::VmStart
+                | Phase::Configure
+                | Phase::Tick
+                | Phase::CallResponse
+        )
+    };
+    let seen = proxy.faults.seen().filter(of_streams);
+    seen.map(|(call, phase)| ((phase, call), proxy.faults.made(call, phase)))
+        .collect()
+}
+
+/// Each call leaves the VM. The request has a body of 2 KiB, its answer comes in one piece.
+#[test]
+fn host_calls_of_a_request_stay_in_their_budget() {
+    let mut fleet = warm(fleet(Runtime::Wasm, 16));
+    let request = |n| {
+        let content = prompt(n, 2_000);
+        Request::chat(format!(
+            r#"{{"model":"m","messages":[{{"role":"user","content":"{content}"}}]}}"#
+        ))
+    };
+    for n in 0..20 {
+        serve(&mut fleet, request(n));
+    }
+    let before = calls_of_streams(&fleet);
+    const REQUESTS: u64 = 16;
+    for n in 0..REQUESTS {
+        serve(&mut fleet, request(100 + n));
+    }
+    fleet.check();
+    let mut total = 0;
+    for (at, made) in calls_of_streams(&fleet) {
+        let made = made - before.get(&at).copied().unwrap_or(0);
+        total += made;
+        println!("{:?} {}: {made} in {REQUESTS} requests", at.0, at.1.name());
+    }
+    gate("calls", "of_16_requests", total);
 }
 
 #[test]
