@@ -80,6 +80,16 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     }
     if args.print {
         print!("{}", render(&options));
+        if !options.module.is_file() {
+            let module = options.module.display();
+            eprintln!("note: {module} is not built yet: cargo xtask wasm");
+        }
+        if let Some(file) = &options.hot_swap {
+            let file = file.display();
+            eprintln!(
+                "note: Envoy reads the filter from {file}, which `serve` without --print writes"
+            );
+        }
         return Ok(());
     }
     setup::basics(repo)?;

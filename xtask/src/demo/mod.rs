@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value = "conversation")]
     scenario: Scenario,
     /// Arrival rate over what round robin completes when flooded [default: 1 for conversation, 0.8 for documents]
-    #[arg(long)]
+    #[arg(long, value_parser = race::parse_load, allow_negative_numbers = true)]
     load: Option<f64>,
     /// Leaves Plimsoll's Envoy and engines running until Ctrl-C, and says where
     #[arg(long)]

@@ -30,7 +30,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
     only: Vec<Contender>,
     /// Arrival rate over what round robin completes when flooded
-    #[arg(long, default_value_t = 1.0)]
+    #[arg(long, default_value_t = 1.0, value_parser = race::parse_load, allow_negative_numbers = true)]
     load: f64,
     /// Writes the numbers here
     #[arg(long)]

@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use plimsoll_envoy::process::Guard;
 
 pub(crate) use self::fleet::Fleet;
-pub(crate) use self::plan::Plan;
+pub(crate) use self::plan::{Plan, parse_load};
 pub(crate) use self::report::Target;
 use crate::failure::Failure;
 use crate::repo::Repo;

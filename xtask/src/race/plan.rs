@@ -7,6 +7,13 @@ use serde_json::{Value, json};
 use crate::race::WORKERS;
 use crate::repo::Repo;
 
+/// Parses `--load`.
+pub(crate) fn parse_load(text: &str) -> Result<f64, String> {
+    let load = text.parse().ok();
+    load.filter(|load| (0.05..=10.0).contains(load))
+        .ok_or_else(|| "write a number from 0.05 to 10".to_owned())
+}
+
 /// A scenario's settings.
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
@@ -155,5 +162,18 @@ impl fmt::Display for Plan {
             self.configuration(),
             self.speedup
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_load;
+
+    #[test]
+    fn a_load_is_a_number_above_nothing() {
+        assert_eq!(parse_load("0.8"), Ok(0.8));
+        for text in ["0", "-1", "NaN", "inf", "much"] {
+            assert!(parse_load(text).is_err(), "{text}");
+        }
     }
 }
