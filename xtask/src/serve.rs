@@ -79,7 +79,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         options.admin = Admin::Tcp(address);
     }
     if args.print {
-        print!("{}", render(&options));
+        println!("{}", render(&options));
         if !options.module.is_file() {
             let module = options.module.display();
             eprintln!("note: {module} is not built yet: cargo xtask wasm");

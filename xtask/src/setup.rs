@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// Also llama.cpp's server and a tiny generated model, for the real-engine test (about 110 MB)
     #[arg(long)]
     real_engine: bool,
-    /// Also promtool, unpacked from the distribution's prometheus package (needs apt)
+    /// Also promtool, for the test of the metrics page, unpacked from the distribution's prometheus package (needs apt)
     #[arg(long)]
     promtool: bool,
     /// Also the routers and proxies of others that `peers` compares with (about 320 MB): three Python wheels, and nginx
