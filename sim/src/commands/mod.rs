@@ -9,6 +9,7 @@ mod disturb;
 mod engines;
 mod load;
 mod parallel;
+mod plots;
 mod replay;
 mod series;
 mod workload;
@@ -38,6 +39,8 @@ enum Command {
     Ablate(ablate::Arguments),
     /// Hold the contest: every policy on every workload, one number each.
     Contest(contest::Arguments),
+    /// Draw the contest as SVG files.
+    Plots(plots::Arguments),
     /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
     Load(Box<load::Arguments>),
     /// Make recorded decisions again, bit by bit, or ask what another policy would have done.
@@ -52,6 +55,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), String> {
         Command::Check(arguments) => check::run(&arguments),
         Command::Ablate(arguments) => ablate::run(&arguments),
         Command::Contest(arguments) => contest::run(&arguments),
+        Command::Plots(arguments) => plots::run(&arguments),
         Command::Load(arguments) => load::run(*arguments),
         Command::Replay(arguments) => replay::run(&arguments),
     }

@@ -38,7 +38,7 @@ impl Scenario {
 }
 
 /// What is asked, and when.
-#[derive(Args)]
+#[derive(Args, Clone)]
 pub(crate) struct Workload {
     /// Trace file (a folder for servegen).
     #[arg(
@@ -93,6 +93,19 @@ impl Workload {
             seed: 1,
             contract_share: CONTRACT_SHARE,
         }
+    }
+
+    /// The same at another load.
+    pub(crate) fn at_load(&self, load: f64) -> Self {
+        Self {
+            load: Some(load),
+            ..self.clone()
+        }
+    }
+
+    /// The load asked for, if any was.
+    pub(crate) fn load(&self) -> Option<f64> {
+        self.load
     }
 
     /// Name of the workload in reports.

@@ -5,6 +5,9 @@
 //! rounded up; then a shuffle seeded with the key is walked to the first that is not, and the least overloaded serves if
 //! all are. Source: envoyproxy/envoy, `thread_aware_lb_impl.cc`, `maglev_lb.cc`.
 //!
+//! `ring_hash`: the same key and bound on Envoy's ring (`ring_hash_lb.cc`; at least 1,024 points, so 1,024 over the hosts each, at least
+//! one), walked to the first host that is not overloaded.
+//!
 //! `prefix_hash`: SMG's. The first 256 tokens are hashed to a ring, which is walked to the first host within 1.25 times
 //! the mean; else least load. Source: lightseekorg/smg, `model_gateway/src/policies/prefix_hash.rs`.
 //!
@@ -19,7 +22,8 @@ use crate::random::Random;
 
 const BALANCE: f64 = 1.25;
 const MAGLEV: usize = 65_537;
-const RING_POINTS: u64 = 160;
+const PREFIX_RING_POINTS: u64 = 160;
+const SESSION_RING: u64 = 1024;
 const PREFIX_TOKENS: u32 = 256;
 
 /// Where a key leads.
@@ -27,6 +31,15 @@ enum Lookup {
     Maglev(Vec<u16>),
     /// Points with their hosts, ascending.
     Ring(Vec<(u64, usize)>),
+}
+
+/// What a request is hashed by, and what a host may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rule {
+    /// Envoy's: the session, else the tenant, else at random; so many requests, rounded up.
+    Session,
+    /// SMG's: the first tokens of the prompt; so many times the mean.
+    Prefix,
 }
 
 impl Lookup {
@@ -55,9 +68,9 @@ impl Lookup {
         Self::Maglev(table)
     }
 
-    fn ring(hosts: usize) -> Self {
+    fn ring(hosts: usize, points: u64) -> Self {
         let points = (0..hosts).flat_map(|host| {
-            (0..RING_POINTS).map(move |point| (chain(chain(3, host as u64), point), host))
+            (0..points).map(move |point| (chain(chain(3, host as u64), point), host))
         });
         let mut ring: Vec<_> = points.collect();
         ring.sort_unstable();
@@ -68,34 +81,44 @@ impl Lookup {
 pub(super) struct Hashing {
     loads: Loads,
     lookup: Lookup,
+    rule: Rule,
     block_tokens: u32,
 }
 
 impl Hashing {
     pub(super) fn session(conditions: &Conditions<'_>) -> Self {
-        Self::new(conditions, Lookup::maglev(conditions.fleet.len()))
+        let lookup = Lookup::maglev(conditions.fleet.len());
+        Self::new(conditions, lookup, Rule::Session)
+    }
+
+    pub(super) fn ring(conditions: &Conditions<'_>) -> Self {
+        let hosts = conditions.fleet.len();
+        let points = SESSION_RING.div_ceil(hosts.max(1) as u64);
+        Self::new(conditions, Lookup::ring(hosts, points), Rule::Session)
     }
 
     pub(super) fn prefix(conditions: &Conditions<'_>) -> Self {
-        Self::new(conditions, Lookup::ring(conditions.fleet.len()))
+        let lookup = Lookup::ring(conditions.fleet.len(), PREFIX_RING_POINTS);
+        Self::new(conditions, lookup, Rule::Prefix)
     }
 
-    fn new(conditions: &Conditions<'_>, lookup: Lookup) -> Self {
+    fn new(conditions: &Conditions<'_>, lookup: Lookup, rule: Rule) -> Self {
         Self {
             loads: Loads::new(conditions.fleet.len()),
             lookup,
+            rule,
             block_tokens: conditions.block_tokens,
         }
     }
 
     fn key(&self, request: &Prepared) -> u64 {
         let own = mix(request.id.wrapping_add(0x5EED));
-        match self.lookup {
-            Lookup::Maglev(_) => [request.session, request.tenant]
+        match self.rule {
+            Rule::Session => [request.session, request.tenant]
                 .into_iter()
                 .find(|&key| key != 0)
                 .map_or(own, mix),
-            Lookup::Ring(_) => {
+            Rule::Prefix => {
                 let blocks = &request.prompt.blocks;
                 let last = (PREFIX_TOKENS / self.block_tokens).max(1) as usize - 1;
                 blocks
@@ -109,12 +132,12 @@ impl Hashing {
     fn overload(&self, host: usize) -> f64 {
         let hosts = self.loads.listed().count();
         let total: f64 = self.loads.listed().map(|host| self.loads.own(host)).sum();
-        match self.lookup {
-            Lookup::Maglev(_) => {
+        match self.rule {
+            Rule::Session => {
                 let slots = ((total + 1.0) * BALANCE).ceil() / hosts as f64;
                 self.loads.own(host) / slots.ceil().max(1.0)
             }
-            Lookup::Ring(_) => self.loads.own(host) / ((total + 1.0) / hosts as f64 * BALANCE),
+            Rule::Prefix => self.loads.own(host) / ((total + 1.0) / hosts as f64 * BALANCE),
         }
     }
 
@@ -172,7 +195,7 @@ mod tests {
 
     #[test]
     fn sessions_and_prefixes_stay_until_the_bound() {
-        for name in ["session_hash", "prefix_hash"] {
+        for name in ["session_hash", "ring_hash", "prefix_hash"] {
             let mut script = Script::new(name, 4);
             script.session = 7;
             let home = script.choose(0, &[1, 2, 3, 4, 5]);

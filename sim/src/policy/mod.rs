@@ -8,6 +8,7 @@ mod dynamo;
 mod gie;
 mod hashing;
 mod least_load;
+mod least_response_time;
 mod lmetric;
 mod loads;
 mod oracle;
@@ -82,7 +83,7 @@ pub trait Policy {
 }
 
 /// Names of the policies that are not simply one of the core's: Plimsoll told the hosts' speeds, rivals, the oracle.
-pub const OTHERS: [&str; 16] = [
+pub const OTHERS: [&str; 18] = [
     "plimsoll_rates",
     "lmetric",
     "gie",
@@ -96,7 +97,9 @@ pub const OTHERS: [&str; 16] = [
     "ray",
     "prequal",
     "peak_ewma",
+    "least_response_time",
     "session_hash",
+    "ring_hash",
     "prefix_hash",
     "oracle",
 ];
@@ -157,6 +160,8 @@ pub fn make(name: &str, conditions: &Conditions<'_>) -> Option<Box<dyn Policy>> 
         "ray" => Box::new(ray::Ray::new(conditions)),
         "prequal" => Box::new(prequal::Prequal::new(conditions)),
         "peak_ewma" => Box::new(peak_ewma::PeakEwma::new(conditions)),
+        "least_response_time" => Box::new(least_response_time::LeastResponseTime::new(conditions)),
+        "ring_hash" => Box::new(hashing::Hashing::ring(conditions)),
         "session_hash" => Box::new(hashing::Hashing::session(conditions)),
         "prefix_hash" => Box::new(hashing::Hashing::prefix(conditions)),
         "oracle" => Box::new(oracle::Oracle::new(conditions)),

@@ -3,6 +3,8 @@
 mod changes;
 mod composites;
 
+pub(crate) use changes::{FAIR, Kind, THROTTLED, courses, share};
+
 use std::path::PathBuf;
 
 use clap::Args;

@@ -21,6 +21,15 @@ impl Cell {
         prefixes.is_empty() || prefixes.iter().any(|prefix| self.name.starts_with(prefix))
     }
 
+    /// The same at another load.
+    pub(crate) fn at_load(&self, load: f64) -> Self {
+        Self {
+            name: self.name,
+            workload: self.workload.at_load(load),
+            fleet: self.fleet.clone(),
+        }
+    }
+
     /// Whether its hosts are all alike.
     pub(crate) fn is_equal(&self) -> bool {
         self.fleet.0.windows(2).all(|pair| pair[0] == pair[1])
