@@ -130,3 +130,32 @@ pub fn body(bytes: usize) -> Vec<u8> {
     }
     format!("{{\"messages\":[{{\"role\":\"user\",\"content\":\"{prose}\"}}],\"model\":\"llama\",\"stream\":true}}").into_bytes()
 }
+
+/// A metrics page of vLLM of about `bytes`: gauges and counters first, then histograms, the shape of the cache last.
+pub fn page(bytes: usize) -> String {
+    const LABELS: &str = "{engine=\"0\",model_name=\"m\"}";
+    let mut page = String::with_capacity(bytes + 512);
+    for name in [
+        "num_requests_running",
+        "num_requests_waiting",
+        "kv_cache_usage_perc",
+        "prefix_cache_queries_total",
+        "prefix_cache_hits_total",
+        "prompt_tokens_total",
+        "generation_tokens_total",
+    ] {
+        let _ = writeln!(page, "vllm:{name}{LABELS} 0.0");
+    }
+    let mut le = 0;
+    while page.len() < bytes {
+        let _ = writeln!(
+            page,
+            "vllm:time_to_first_token_seconds_bucket{{engine=\"0\",le=\"{le}\",model_name=\"m\"}} 0.0"
+        );
+        le += 1;
+    }
+    page.push_str(
+        "vllm:cache_config_info{block_size=\"64\",num_gpu_blocks=\"13000\",engine=\"0\"} 1.0\n",
+    );
+    page
+}

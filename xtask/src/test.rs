@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::bench::gates;
 use crate::failure::Failure;
 use crate::repo::Repo;
 use crate::{e2e, setup, step, wasm};
@@ -119,6 +120,7 @@ fn steps(repo: &Repo) -> Vec<Step<'_>> {
                 quiet(&mut command)
             }),
         ),
+        ("instructions of the core", Box::new(|| gates::run(repo))),
         ("dependencies", Box::new(|| dependencies(repo))),
     ]
 }
