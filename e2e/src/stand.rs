@@ -5,7 +5,7 @@ use std::path::Path;
 
 use plimsoll_envoy::process::free_address;
 use plimsoll_envoy::{
-    AccessLog, Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Policy, Response,
+    AccessLog, Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Policy, Response, Tls,
 };
 use serde_json::Value;
 
@@ -33,6 +33,8 @@ pub struct Setting {
     pub concurrency: u32,
     /// Write an access log ([`Stand::access_log`]).
     pub access_log: bool,
+    /// TLS between clients and Envoy.
+    pub tls: Option<Tls>,
 }
 
 impl Setting {
@@ -46,6 +48,7 @@ impl Setting {
             discovery: false,
             concurrency: 1,
             access_log: false,
+            tls: None,
         }
     }
 
@@ -100,6 +103,7 @@ impl Stand {
         let directory = Envoy::directory()?;
         let options = Options {
             listen: free_address()?,
+            tls: setting.tls.clone(),
             admin: Admin::private(directory.path()),
             hosts: setting.hosts.iter().copied().map(Host::from).collect(),
             policy: setting.policy,

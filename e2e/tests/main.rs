@@ -13,4 +13,5 @@ mod real_engine;
 mod replay;
 mod retry;
 mod streams;
+mod tls;
 mod trust;

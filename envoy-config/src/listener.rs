@@ -3,23 +3,49 @@
 use serde_json::{Value, json};
 
 use crate::cluster::socket_address;
-use crate::options::{AccessLog, Options, Policy};
+use crate::options::{AccessLog, Options, Policy, Tls};
 use crate::wasm;
 
 /// Largest prompt, in bytes, that Envoy keeps so that it can be sent again to another host.
 const BODY_BUFFER_BYTES: u64 = 8 << 20;
 
 pub(crate) fn ingress(options: &Options) -> Value {
+    let mut chain = json!({
+        "filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": connection_manager(options),
+        }],
+    });
+    if let Some(tls) = &options.tls {
+        chain["transport_socket"] = transport_socket(tls);
+    }
     json!({
         "name": "ingress",
         "address": socket_address(options.listen),
         "per_connection_buffer_limit_bytes": 1_048_576,
-        "filter_chains": [{
-            "filters": [{
-                "name": "envoy.filters.network.http_connection_manager",
-                "typed_config": connection_manager(options),
-            }],
+        "filter_chains": [chain],
+    })
+}
+
+fn transport_socket(tls: &Tls) -> Value {
+    let mut common = json!({
+        "alpn_protocols": ["h2", "http/1.1"],
+        "tls_params": {"tls_minimum_protocol_version": "TLSv1_2"},
+        "tls_certificates": [{
+            "certificate_chain": {"filename": tls.certificate},
+            "private_key": {"filename": tls.key},
         }],
+    });
+    if let Some(authorities) = &tls.client_authorities {
+        common["validation_context"] = json!({"trusted_ca": {"filename": authorities}});
+    }
+    json!({
+        "name": "envoy.transport_sockets.tls",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
+            "common_tls_context": common,
+            "require_client_certificate": tls.client_authorities.is_some(),
+        },
     })
 }
 

@@ -68,11 +68,24 @@ pub enum AccessLog {
     File(PathBuf),
 }
 
+/// TLS between clients and Envoy, at least version 1.2, HTTP/2 or HTTP/1.1. All files are PEM and are read at start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// The server's certificate and what leads to its authority.
+    pub certificate: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Authorities of clients: with it, who shows no certificate of theirs is turned away (mTLS).
+    pub client_authorities: Option<PathBuf>,
+}
+
 /// Everything that varies between two rendered configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Where clients connect.
     pub listen: SocketAddr,
+    /// TLS of that address; `None` is plain text.
+    pub tls: Option<Tls>,
     /// Where the admin interface listens.
     pub admin: Admin,
     /// The servers behind the proxy.
@@ -101,6 +114,7 @@ impl Default for Options {
         let local = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
         Self {
             listen: local(10_000),
+            tls: None,
             admin: Admin::Unix(PathBuf::from("plimsoll-admin.sock")),
             hosts: vec![local(8_001).into(), local(8_002).into()],
             endpoints: None,

@@ -9,7 +9,7 @@ use std::time::Duration;
 use plimsoll_core::config::Config;
 use plimsoll_envoy::process::wait_for;
 use plimsoll_envoy::{
-    AccessLog, Admin, Envoy, EnvoyBinary, HealthCheck, Host, Launch, Options, Policy, render,
+    AccessLog, Admin, Envoy, EnvoyBinary, HealthCheck, Host, Launch, Options, Policy, Tls, render,
 };
 
 use crate::failure::Failure;
@@ -29,6 +29,15 @@ pub(crate) struct Args {
     /// Where clients connect
     #[arg(long, default_value = "127.0.0.1:10000")]
     listen: SocketAddr,
+    /// Serves TLS with this certificate chain (PEM)
+    #[arg(long, requires = "tls_key", value_name = "FILE")]
+    tls_cert: Option<PathBuf>,
+    /// Private key of --tls-cert (PEM)
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_key: Option<PathBuf>,
+    /// Turns clients away that show no certificate of these authorities (PEM)
+    #[arg(long, requires = "tls_cert", value_name = "FILE")]
+    tls_client_ca: Option<PathBuf>,
     /// Puts Envoy's admin (metrics, /ready) on this TCP address; without it, on a private socket
     #[arg(long)]
     admin: Option<SocketAddr>,
@@ -63,6 +72,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     let configuration = configuration(args)?;
     let mut options = Options {
         listen: args.listen,
+        tls: tls(args),
         hosts: args.hosts.iter().copied().map(Host::from).collect(),
         policy: Policy::Plimsoll,
         module: repo.module(),
@@ -99,6 +109,14 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         options.admin = Admin::private(directory.path());
     }
     foreground(repo, args, options, directory)
+}
+
+fn tls(args: &Args) -> Option<Tls> {
+    Some(Tls {
+        certificate: args.tls_cert.clone()?,
+        key: args.tls_key.clone()?,
+        client_authorities: args.tls_client_ca.clone(),
+    })
 }
 
 /// The module's configuration, checked by the module's own code before Envoy sees it.
@@ -150,7 +168,12 @@ fn foreground(
         if !announced && envoy.ready() {
             announced = true;
             println!(
-                "routing http://{} to {} hosts; admin {admin}",
+                "routing {}://{} to {} hosts; admin {admin}",
+                if args.tls_cert.is_some() {
+                    "https"
+                } else {
+                    "http"
+                },
                 args.listen,
                 args.hosts.len()
             );
