@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use crate::config::Config;
 use crate::fleet::Fleet;
 use crate::host::{Host, State};
 use crate::time::Instant;
@@ -19,10 +20,14 @@ pub enum Ruled {
     Down = 2,
     /// Finishes what it has.
     Draining = 3,
-    /// Has just failed requests of ours.
-    Fenced = 4,
+    /// Its breaker is not closed, and no probe is due.
+    Ejected = 4,
     /// Serves other models, and some host serves this one.
     WrongModel = 5,
+    /// Sits this request out: it has joined or recovered lately.
+    Warming = 6,
+    /// Has as many requests of ours as it may have.
+    Full = 7,
 }
 
 /// How many hosts were ruled out, by reason.
@@ -34,8 +39,12 @@ pub struct RuledOut {
     pub down: u16,
     /// Draining.
     pub draining: u16,
-    /// Fenced.
-    pub fenced: u16,
+    /// Ejected for their failures.
+    pub ejected: u16,
+    /// Starting slowly, and not this request's turn.
+    pub warming: u16,
+    /// At their limit of requests in flight.
+    pub full: u16,
     /// Serve other models.
     pub wrong_model: u16,
 }
@@ -46,7 +55,9 @@ impl RuledOut {
             Ruled::Gone => &mut self.gone,
             Ruled::Down => &mut self.down,
             Ruled::Draining => &mut self.draining,
-            Ruled::Fenced => &mut self.fenced,
+            Ruled::Ejected => &mut self.ejected,
+            Ruled::Warming => &mut self.warming,
+            Ruled::Full => &mut self.full,
             Ruled::WrongModel => &mut self.wrong_model,
         };
         *counter = counter.saturating_add(1);
@@ -59,7 +70,9 @@ impl fmt::Display for RuledOut {
             ("gone", self.gone),
             ("down", self.down),
             ("draining", self.draining),
-            ("fenced", self.fenced),
+            ("ejected", self.ejected),
+            ("warming", self.warming),
+            ("full", self.full),
             ("wrong_model", self.wrong_model),
         ];
         let mut first = true;
@@ -73,61 +86,108 @@ impl fmt::Display for RuledOut {
     }
 }
 
-/// What is asked of the hosts of one decision.
+/// What is asked of a host, the same for every host of a decision.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Question {
+    /// The moment of decision.
+    pub now: Instant,
+    /// Key of the model; 0 when unknown.
+    pub model: u64,
+    /// What draws are made with.
+    pub seed: u64,
+    /// Whether the pool has as many requests of ours as it may have.
+    pub full: bool,
+}
+
+/// How much of the verdicts on health is believed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Trust {
+    /// All of it.
+    All,
+    /// All but that a host should start slowly.
+    NotWarming,
+    /// None: any host that may be reached will do.
+    None,
+}
+
+/// By what the hosts of one decision are judged.
+#[derive(Clone, Copy, Debug)]
 pub struct Constraints {
+    question: Question,
     /// The model that they must serve.
     model: Option<u64>,
-    /// Whether health verdicts were set aside.
-    ignore_health: bool,
+    trust: Trust,
 }
 
 impl Constraints {
     /// Why `host` may not have the request, if it may not.
-    pub fn rule_out(&self, host: &Host, now: Instant) -> Option<Ruled> {
+    pub fn rule_out(&self, host: &Host, config: &Config) -> Option<Ruled> {
+        let trust = self.trust;
         match host.state {
             State::Gone => return Some(Ruled::Gone),
             State::Draining => return Some(Ruled::Draining),
-            State::Down if !self.ignore_health => return Some(Ruled::Down),
-            State::Down | State::Ready => {}
+            State::Down if trust != Trust::None => return Some(Ruled::Down),
+            State::Warming if trust == Trust::All => return Some(Ruled::Warming),
+            State::Down | State::Ready | State::Warming => {}
+        }
+        if host.drained {
+            return Some(Ruled::Draining);
         }
         if self.model.is_some_and(|model| !host.serves(model)) {
             return Some(Ruled::WrongModel);
         }
-        (!self.ignore_health && host.fence.is_up(now)).then_some(Ruled::Fenced)
+        let most = config.limits.host_inflight;
+        if self.question.full || (most != 0 && host.ours() >= most) {
+            return Some(Ruled::Full);
+        }
+        if host.health.is_calm() || trust == Trust::None {
+            return None;
+        }
+        let Question { now, seed, .. } = self.question;
+        let settings = &config.health;
+        if !host.health.breaker.admits(now, settings) {
+            return Some(Ruled::Ejected);
+        }
+        let takes_part = trust != Trust::All
+            || host.health.breaker.is_open()
+            || host.health.ramp.takes_part(now, seed, host.key, settings);
+        (!takes_part).then_some(Ruled::Warming)
     }
 }
 
 /// Marks the eligible hosts in the bit set `out` and returns how many there are, why others are not, and by what they were judged.
 ///
 /// The model constrains only where some listed host is known to serve it: an unknown name is for the engines to refuse, who alone
-/// know their aliases. When every host that could serve is down or fenced the health verdicts are set aside, since a wrong verdict on
-/// all of them at once is likelier than that all are dead, and a dead host costs one more attempt at most.
+/// know their aliases. When nobody is left, first those that start slowly must take part. When every host that could serve is down or
+/// ejected the health verdicts are set aside, since a wrong verdict on all of them at once is likelier than that all are dead, and a dead
+/// host costs one more attempt at most. Draining, the model and the limits are never set aside.
 pub fn mark(
     fleet: &Fleet,
-    model: u64,
-    now: Instant,
+    config: &Config,
+    question: Question,
     out: &mut [u64],
 ) -> (usize, RuledOut, Constraints) {
+    let model = question.model;
     let known = model != 0
         && fleet
             .hosts()
             .iter()
             .any(|host| host.serves(model) && host.state != State::Gone);
     let mut constraints = Constraints {
+        question,
         model: known.then_some(model),
-        ignore_health: false,
+        trust: Trust::All,
     };
     let (mut count, mut ruled_out) = (0, RuledOut::default());
-    for ignore_health in [false, true] {
-        constraints.ignore_health = ignore_health;
+    for trust in [Trust::All, Trust::NotWarming, Trust::None] {
+        constraints.trust = trust;
         out.fill(0);
         (count, ruled_out) = (0, RuledOut::default());
         // By word of the set, so that the innermost loop writes a register.
         for (word, hosts) in out.iter_mut().zip(fleet.hosts().chunks(64)) {
             let mut bits = 0;
             for (bit, host) in hosts.iter().enumerate() {
-                match constraints.rule_out(host, now) {
+                match constraints.rule_out(host, config) {
                     Some(why) => ruled_out.count(why),
                     None => bits |= 1 << bit,
                 }
@@ -157,6 +217,7 @@ mod tests {
             weight: 1,
             models: [*model, 0, 0, 0],
             state: *state,
+            since: Instant::ZERO,
             polled: None,
         });
         fleet.sync(list, |_| {});
@@ -165,7 +226,13 @@ mod tests {
 
     fn eligible(fleet: &Fleet, model: u64) -> (u64, alloc::string::String) {
         let mut bits = [0];
-        let (_, out, _) = mark(fleet, model, Instant::ZERO, &mut bits);
+        let question = Question {
+            now: Instant::ZERO,
+            model,
+            seed: 1,
+            full: false,
+        };
+        let (_, out, _) = mark(fleet, &Config::default(), question, &mut bits);
         (bits[0], out.to_string())
     }
 
@@ -178,10 +245,12 @@ mod tests {
             (State::Ready, 8),
             (State::Ready, 7),
         ]);
-        fleet.get_mut(4).unwrap().fence.on_failure(Instant::ZERO);
+        let settings = Config::default().health;
+        let breaker = &mut fleet.get_mut(4).unwrap().health.breaker;
+        breaker.open(Instant::ZERO, 1, &settings);
         assert_eq!(
             eligible(&fleet, 7),
-            (0b00001, "down:1,draining:1,fenced:1,wrong_model:1".into())
+            (0b00001, "down:1,draining:1,ejected:1,wrong_model:1".into())
         );
         assert_eq!(
             eligible(&fleet, 8),

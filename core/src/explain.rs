@@ -121,13 +121,14 @@ where
                 prefill,
                 stall,
                 kv,
+                fault,
                 uncached_tokens,
                 queued_tokens,
                 requests,
             } = terms;
             write!(
                 f,
-                "({total}us:wait={wait},prefill={prefill},stall={stall},kv={kv}"
+                "({total}us:wait={wait},prefill={prefill},stall={stall},kv={kv},fault={fault}"
             )?;
             write!(
                 f,

@@ -4,8 +4,9 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use crate::config::Priors;
+use crate::config::{Config, Priors};
 use crate::fixed::{self, ONE};
+use crate::health::eject;
 use crate::host::{Address, Host, Load, MODELS, Polled, State};
 use crate::learn::{self, Fleetwide};
 use crate::time::Instant;
@@ -21,6 +22,8 @@ pub struct Listed {
     pub models: [u64; MODELS],
     /// Whether it may be given work.
     pub state: State,
+    /// When it joined or came back; zero for a host that was there from the start.
+    pub since: Instant,
     /// What the engine said, if it was asked.
     pub polled: Option<Polled>,
 }
@@ -60,6 +63,11 @@ impl Fleet {
     /// Every slot, hosts that are gone included.
     pub fn hosts(&self) -> &[Host] {
         &self.hosts
+    }
+
+    /// Every slot, hosts that are gone included.
+    pub fn hosts_mut(&mut self) -> &mut [Host] {
+        &mut self.hosts
     }
 
     /// The host at `index`.
@@ -116,6 +124,7 @@ impl Fleet {
                 host.state = listed.state;
                 host.weight = listed.weight.max(1);
                 host.models = listed.models;
+                host.health.on_joined(listed.since);
                 if listed.polled.is_some() {
                     host.polled = listed.polled;
                 }
@@ -135,10 +144,19 @@ impl Fleet {
         self.listed = listed.count();
     }
 
+    /// Applies what `config` says of hosts, whoever lists them: after every change of either.
+    pub fn obey(&mut self, config: &Config) {
+        for host in &mut self.hosts {
+            host.drained = config.draining.contains(&host.address);
+        }
+        eject::keep_cap(&mut self.hosts, &config.health);
+    }
+
     fn place(&mut self, listed: &Listed) -> Option<(usize, bool)> {
         let mut host = Host::new(listed.address, listed.weight, listed.models);
         host.state = listed.state;
         host.polled = listed.polled;
+        host.health.on_joined(listed.since);
         let key = host.key;
         let free = if self.hosts.len() < self.capacity {
             None

@@ -37,6 +37,10 @@ pub struct Flight {
     pub sent: Instant,
     /// When the last token came; the time it was sent before any.
     pub last_token: Instant,
+    /// Whether it was sent while its host's breaker was not closed.
+    pub probe: bool,
+    /// Whether it has been silent for longer than its host ever is.
+    pub stalled: bool,
     /// Content events so far.
     pub tokens: u32,
     /// Bytes of its prompt.

@@ -11,7 +11,7 @@
 //! 2. [`cost`] turns bytes into prompt tokens and expects an output length.
 //! 3. [`prefix`] knows which host holds which blocks, and where a prefix is at home.
 //! 4. [`fleet`] and [`host`] hold what is known of every host: the engines' own counters, and our own outstanding work.
-//! 5. [`eligible`] rules hosts out, each with a typed reason.
+//! 5. [`eligible`] rules hosts out, each with a typed reason; [`health`] is what it asks.
 //! 6. [`score`] predicts microseconds for every host that is left; [`policy`] holds the classic policies beside it.
 //! 7. [`pick`] ranks the best three, spreading near ties. [`choose`] is steps 6 and 7 as one function of plain facts.
 //! 8. [`observe`] reads the response: first token, gaps, usage.
@@ -52,6 +52,7 @@ mod find;
 pub mod fixed;
 pub mod fleet;
 pub mod hash;
+pub mod health;
 pub mod host;
 pub mod inflight;
 mod json;

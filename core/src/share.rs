@@ -7,7 +7,7 @@
 //!
 //! Layout, little endian: magic `PLSH`, version (u16), zero (u16), owner (u64), stamp in microseconds (u64), number of the first block
 //! after the ones listed (u64), hosts (u32), blocks (u32), checksum of all that follows (u64); then a record of 64 bytes a host (key, requests,
-//! prefilling, queued tokens, KV tokens, and the three sums of [`crate::learn::Sums`]) and 12 bytes a block (key and, as u32, the place
+//! prefilling, queued tokens, KV tokens, the three sums of [`crate::learn::Sums`], and the end of its ejection) and 12 bytes a block (key and, as u32, the place
 //! of its host among the records).
 
 use alloc::vec::Vec;
@@ -35,6 +35,8 @@ pub struct Part {
     pub load: Load,
     /// What it has learned of the host's speed.
     pub sums: Sums,
+    /// Until when the worker sends nothing there; zero if it does.
+    pub ejected_until: Instant,
 }
 
 /// A block and the place of its host among the parts.
@@ -68,7 +70,7 @@ pub fn write(
             part.sums.ttft,
             part.sums.tokens,
             part.sums.samples,
-            0,
+            part.ejected_until.as_micros(),
         ] {
             out.extend_from_slice(&value.to_le_bytes());
         }
@@ -157,6 +159,7 @@ impl<'a> Share<'a> {
                 tokens: u64_at(bytes, 40),
                 samples: u64_at(bytes, 48),
             },
+            ejected_until: Instant::from_micros(u64_at(bytes, 56)),
         })
     }
 
@@ -188,6 +191,7 @@ mod tests {
                 tokens: 6,
                 samples: 7,
             },
+            ejected_until: Instant::from_micros(8),
         };
         let blocks = [
             SharedBlock { key: 8, part: 0 },

@@ -312,6 +312,7 @@ impl Collector {
             } else {
                 host.state
             },
+            since: Instant::ZERO,
             polled: host.polled,
         });
         snapshot::write(out, self.epoch, now, self.writer, listed);

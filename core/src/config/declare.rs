@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::{Config, ConfiguredHost, Policy, Weights};
+use crate::host::Address;
 use crate::time::Micros;
 
 /// What is done with each declared field: read it, put it in the schema, put it in the table.
@@ -21,6 +22,8 @@ pub(super) trait Visitor {
     fn policy(&mut self, name: &str, field: &mut Policy, doc: &str);
     /// The list of hosts.
     fn hosts(&mut self, name: &str, field: &mut Vec<ConfiguredHost>, doc: &str);
+    /// A list of addresses.
+    fn addresses(&mut self, name: &str, field: &mut Vec<Address>, doc: &str);
     /// A nested object.
     fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor));
 }
@@ -35,6 +38,12 @@ fn millis(
     let mut value = field.get() / 1000;
     v.integer(name, &mut value, range, doc);
     *field = Micros::from_millis(value);
+}
+
+fn count(v: &mut dyn Visitor, name: &str, field: &mut u32, range: RangeInclusive<u64>, doc: &str) {
+    let mut value = u64::from(*field);
+    v.integer(name, &mut value, range, doc);
+    *field = u32::try_from(value).unwrap_or(u32::MAX);
 }
 
 fn size(v: &mut dyn Visitor, name: &str, field: &mut usize, range: RangeInclusive<u64>, doc: &str) {
@@ -89,6 +98,11 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         &mut c.hosts,
         "The hosts; when empty they are discovered from the proxy",
     );
+    v.addresses(
+        "draining",
+        &mut c.draining,
+        "Hosts that get nothing new and finish what they have",
+    );
     v.section(
         "discovery",
         "Where hosts come from when `hosts` is empty",
@@ -135,14 +149,13 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             10..=60_000,
             "Time after which a poll has failed",
         );
-        let mut failures = u64::from(p.unhealthy_after);
-        v.integer(
+        count(
+            v,
             "unhealthy_after",
-            &mut failures,
+            &mut p.unhealthy_after,
             1..=1000,
             "Failed polls in a row that take a host out",
         );
-        p.unhealthy_after = u32::try_from(failures).unwrap_or(u32::MAX);
     });
     millis(
         v,
@@ -229,6 +242,84 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             "Write records to filter state `wasm.plimsoll_record`, in base64",
         );
     });
+    v.section("health", "When a host is trusted with requests", &mut |v| {
+        let h = &mut c.health;
+        count(
+            v,
+            "consecutive_failures",
+            &mut h.consecutive_failures,
+            1..=1000,
+            "Failures in a row that eject a host",
+        );
+        v.decimal(
+            "error_rate",
+            &mut h.error_rate,
+            0..=1,
+            "Share of failures that ejects a host, if it is three times the rest's",
+        );
+        count(
+            v,
+            "min_requests",
+            &mut h.min_requests,
+            1..=1_000_000,
+            "Requests in the window before a share counts",
+        );
+        millis(
+            v,
+            "window_ms",
+            &mut h.window,
+            100..=600_000,
+            "Length of the window of outcomes",
+        );
+        millis(
+            v,
+            "open_ms",
+            &mut h.open,
+            10..=600_000,
+            "First ejection of a host; doubles each time, with jitter",
+        );
+        millis(
+            v,
+            "max_open_ms",
+            &mut h.max_open,
+            10..=3_600_000,
+            "Longest ejection; after as long without one the next is a first again",
+        );
+        count(
+            v,
+            "probes",
+            &mut h.probes,
+            1..=1000,
+            "Requests at once that a worker tries an ejected host with",
+        );
+        v.decimal(
+            "max_ejected",
+            &mut h.max_ejected,
+            0..=1,
+            "Share of the hosts that may be ejected at once",
+        );
+        millis(
+            v,
+            "stall_ms",
+            &mut h.stall,
+            100..=3_600_000,
+            "Silence with work in hand, at the least, that ejects a host",
+        );
+        millis(
+            v,
+            "slow_start_ms",
+            &mut h.slow_start,
+            0..=3_600_000,
+            "Ramp of a host that joins or recovers; 0 for none",
+        );
+        count(
+            v,
+            "slow_start_curve",
+            &mut h.slow_start_curve,
+            1..=4,
+            "Exponent of the ramp: 1 is linear",
+        );
+    });
     v.section("priors", "Beliefs before the first response", &mut |v| {
         let p = &mut c.priors;
         v.integer(
@@ -276,6 +367,20 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                 &mut l.prefix_blocks,
                 64..=4_194_304,
                 "Prefix blocks remembered",
+            );
+            count(
+                v,
+                "host_inflight",
+                &mut l.host_inflight,
+                0..=1_000_000,
+                "Requests of this proxy in flight at one host; 0 for no limit",
+            );
+            count(
+                v,
+                "pool_inflight",
+                &mut l.pool_inflight,
+                0..=1_000_000,
+                "Requests of this proxy in flight in the pool; 0 for no limit",
             );
         },
     );

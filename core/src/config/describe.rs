@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 use super::declare::{Visitor, declare};
 use super::{Config, ConfiguredHost, Policy};
 use crate::fixed;
+use crate::host::Address;
 
 /// A Q16 value as the decimal number a person would write.
 fn decimal_of(q16: u64) -> f64 {
@@ -92,6 +93,13 @@ impl Visitor for Schema {
         );
     }
 
+    fn addresses(&mut self, name: &str, _field: &mut Vec<Address>, doc: &str) {
+        self.add(
+            name,
+            json!({"type": "array", "items": {"type": "string", "description": "ip:port"}, "default": [], "description": doc}),
+        );
+    }
+
     fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
         let mut inner = Self {
             properties: Map::new(),
@@ -169,6 +177,10 @@ impl Visitor for Table {
             "`\"ip:port\"` or `{\"address\", \"weight\", \"models\"}`",
             doc,
         );
+    }
+
+    fn addresses(&mut self, name: &str, _field: &mut Vec<Address>, doc: &str) {
+        self.row(name, "`[]`", "`\"ip:port\"`", doc);
     }
 
     fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {

@@ -22,14 +22,16 @@ pub struct ConfiguredHost {
 /// The fields of a host object, as messages list them.
 pub(super) const FIELDS: &str = "address, weight, models";
 
+/// Reads `ip:port`.
+pub(super) fn address(text: &str, path: &str, errors: &mut Vec<String>) -> Option<Address> {
+    let address = Address::parse(text);
+    if address.is_none() {
+        errors.push(format!("{path}: \"{text}\" is not accepted; give a literal ip:port such as \"10.0.0.7:8000\" or \"[fd00::7]:8000\""));
+    }
+    address
+}
+
 pub(super) fn read(value: &Value, path: &str, errors: &mut Vec<String>) -> Option<ConfiguredHost> {
-    let address = |text: &str, path: &str, errors: &mut Vec<String>| {
-        let address = Address::parse(text);
-        if address.is_none() {
-            errors.push(format!("{path}: \"{text}\" is not accepted; give a literal ip:port such as \"10.0.0.7:8000\" or \"[fd00::7]:8000\""));
-        }
-        address
-    };
     match value {
         Value::String(text) => Some(ConfiguredHost {
             address: address(text, path, errors)?,

@@ -21,6 +21,7 @@ pub use host::ConfiguredHost;
 use crate::choose::Rules;
 use crate::fixed;
 use crate::hash;
+use crate::host::Address;
 use crate::time::Micros;
 
 /// How the host is chosen. The numbers are those of decision records.
@@ -153,6 +154,40 @@ pub struct Recording {
     pub filter_state: bool,
 }
 
+/// When a host is trusted with requests ([`crate::health`]).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// Failures in a row that open a host's breaker at once.
+    pub consecutive_failures: u32,
+    /// Share of failures (Q16) in the window from which a host is an outlier, if the rest of the fleet fails much less.
+    pub error_rate: u64,
+    /// Requests in the window from which a share means something.
+    pub min_requests: u32,
+    /// Length of the window.
+    pub window: Micros,
+    /// First open phase of a breaker.
+    pub open: Micros,
+    /// Longest open phase, jitter apart; after as long without a failure the back-off starts afresh.
+    pub max_open: Micros,
+    /// Requests at once that one worker sends to a half-open host.
+    pub probes: u32,
+    /// Share of the fleet (Q16) that breakers may eject.
+    pub max_ejected: u64,
+    /// Least silence of a host with work in hand that counts as a stall.
+    pub stall: Micros,
+    /// Length of the slow start of a host that answers; zero for none.
+    pub slow_start: Micros,
+    /// Exponent of the ramp: 1 is linear.
+    pub slow_start_curve: u32,
+}
+
+impl Health {
+    /// The longest open phase with its jitter.
+    pub fn longest_open(&self) -> Micros {
+        Micros::new(self.max_open.get().saturating_add(self.max_open.get() / 4))
+    }
+}
+
 /// What is believed before the first response has been seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Priors {
@@ -175,6 +210,10 @@ pub struct Limits {
     pub inflight: usize,
     /// Prefix blocks that one worker remembers.
     pub prefix_blocks: usize,
+    /// Requests of this proxy in flight at one host; 0 for no limit.
+    pub host_inflight: u32,
+    /// Requests of this proxy in flight in the pool; 0 for no limit.
+    pub pool_inflight: u32,
 }
 
 impl Limits {
@@ -198,6 +237,8 @@ pub struct Config {
     pub policy: Policy,
     /// The hosts, when they are not discovered.
     pub hosts: Vec<ConfiguredHost>,
+    /// Hosts that get nothing new and finish what they have.
+    pub draining: Vec<Address>,
     /// Where hosts are found when `hosts` is empty.
     pub discovery: Discovery,
     /// How engines are polled.
@@ -224,6 +265,8 @@ pub struct Config {
     pub shadow: Shadow,
     /// Which decisions are recorded.
     pub record: Recording,
+    /// When a host is trusted.
+    pub health: Health,
     /// Beliefs before observation.
     pub priors: Priors,
     /// Table sizes.
@@ -238,6 +281,7 @@ impl Default for Config {
             pool: "pool".into(),
             policy: Policy::Plimsoll,
             hosts: Vec::new(),
+            draining: Vec::new(),
             discovery: Discovery {
                 cluster: "pool".into(),
                 admin_cluster: "envoy_admin".into(),
@@ -269,6 +313,19 @@ impl Default for Config {
                 log: true,
                 filter_state: false,
             },
+            health: Health {
+                consecutive_failures: 5,
+                error_rate: fixed::ONE * 3 / 10,
+                min_requests: 10,
+                window: Micros::from_millis(10_000),
+                open: Micros::from_millis(1000),
+                max_open: Micros::from_millis(60_000),
+                probes: 1,
+                max_ejected: fixed::ONE / 2,
+                stall: Micros::from_millis(10_000),
+                slow_start: Micros::from_millis(30_000),
+                slow_start_curve: 1,
+            },
             priors: Priors {
                 prefill_ns_per_token: 30_000,
                 bytes_per_token: 4 * fixed::ONE,
@@ -279,6 +336,8 @@ impl Default for Config {
                 hosts: 256,
                 inflight: 4096,
                 prefix_blocks: 65_536,
+                host_inflight: 0,
+                pool_inflight: 0,
             },
             fingerprint: hash::key(b"{}"),
         }

@@ -9,6 +9,7 @@ use super::declare::{Visitor, declare};
 use super::{Config, ConfigErrors, ConfiguredHost, Limits, Policy, host};
 use crate::fixed;
 use crate::hash;
+use crate::host::Address;
 use crate::json::{Map, Value};
 
 pub(super) fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
@@ -85,6 +86,14 @@ fn check_whole(config: &Config, errors: &mut Vec<String>) {
             "stale_after_ms: {} is not accepted; give at least poll.every_ms ({})",
             config.stale_after.get() / 1000,
             config.poll.every.get() / 1000
+        ));
+    }
+    let health = &config.health;
+    if health.max_open < health.open {
+        errors.push(format!(
+            "health.max_open_ms: {} is not accepted; give at least health.open_ms ({})",
+            health.max_open.get() / 1000,
+            health.open.get() / 1000
         ));
     }
     if config.buffer_limit_bytes < config.decide_after_bytes {
@@ -224,6 +233,21 @@ impl Visitor for Reader<'_> {
                 other,
                 "a list of hosts, each \"ip:port\" or an object",
             ),
+        }
+    }
+
+    fn addresses(&mut self, name: &str, field: &mut Vec<Address>, _doc: &str) {
+        match self.take(name) {
+            None => {}
+            Some(Value::Array(values)) if values.iter().all(Value::is_string) => {
+                let path = self.path_of(name);
+                *field = values
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .filter_map(|text| host::address(text, &path, self.errors))
+                    .collect();
+            }
+            Some(other) => self.refuse(name, other, "a list of \"ip:port\""),
         }
     }
 

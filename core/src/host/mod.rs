@@ -4,12 +4,11 @@
 //! includes ours and everybody else's.
 
 mod address;
-mod fence;
 
 pub use address::{ADDRESS_BYTES, Address};
-pub use fence::Fence;
 
 use crate::fixed;
+use crate::health::Health;
 use crate::learn::Speed;
 use crate::time::{Instant, Micros};
 
@@ -38,6 +37,8 @@ pub enum State {
     Down = 2,
     /// No longer listed; kept until what is in flight there has ended.
     Gone = 3,
+    /// Well, but its warm-up requests have not been answered yet.
+    Warming = 4,
 }
 
 /// Work in requests and tokens.
@@ -101,8 +102,10 @@ pub struct Host {
     pub at_poll: Load,
     /// How fast it is.
     pub speed: Speed,
-    /// Local ban after failed requests.
-    pub fence: Fence,
+    /// Whether it may be trusted with requests, by how ours have ended.
+    pub health: Health,
+    /// The configuration says that it is to be drained.
+    pub drained: bool,
     /// Largest recent gap between tokens of a stream of ours, and when it was seen: the token clock.
     pub gap: (Micros, Instant),
     /// New tokens taken in since its half of the prefix index last turned.
@@ -123,7 +126,8 @@ impl Host {
             peers: Load::default(),
             at_poll: Load::default(),
             speed: Speed::default(),
-            fence: Fence::default(),
+            health: Health::default(),
+            drained: false,
             gap: (Micros::ZERO, Instant::ZERO),
             turnover: 0,
         }

@@ -43,6 +43,7 @@
 //! | 288 | 8 | regret: the shadow's choice by the weights in force |
 //! | 296 | 8 | gain: the choice by the shadow's weights |
 //! | 304 | 192 | terms of the best three: total, wait, prefill, stall, kv, uncached, queued, requests |
+//! | 496 | 24 | of each of the three: attempts that will fail |
 //!
 //! | offset | size | host |
 //! |---|---|---|
@@ -62,6 +63,8 @@
 //! | 88 | 8 | KV capacity, tokens |
 //! | 96 | 8 | credit in weighted round robin |
 //! | 104 | 8 | that of the shadow |
+//! | 112 | 8 | by how much its requests and queued tokens count more than they are, Q16 |
+//! | 120 | 8 | attempts that will fail before one succeeds, Q16 |
 
 mod base64;
 mod replay;
@@ -85,8 +88,12 @@ pub const LINE: &str = "plimsoll-record ";
 
 const MAGIC: &[u8; 4] = b"PLSD";
 const VERSION: u16 = 1;
-const HEADER: usize = 496;
-const HOST: usize = 112;
+/// Bytes of a header and of a host's part, as they are written.
+const HEADER: usize = 520;
+const HOST: usize = 128;
+/// As they were first written: what is read has at least these.
+const FIRST_HEADER: usize = 496;
+const FIRST_HOST: usize = 112;
 const GATHERED: u8 = 1;
 const SHADOWED: u8 = 2;
 /// Weights that a record has room for.
@@ -128,7 +135,7 @@ pub fn split(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
             return None;
         }
         let [header, stride, hosts] = [6, 8, 10].map(|at| usize::from(u16_at(bytes, at)));
-        let (first, rest) = bytes.split_at_checked(header.max(HEADER) + stride * hosts)?;
+        let (first, rest) = bytes.split_at_checked(header.max(FIRST_HEADER) + stride * hosts)?;
         bytes = rest;
         Some(first)
     })

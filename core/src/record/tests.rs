@@ -59,6 +59,7 @@ fn example() -> Vec<u8> {
         weight: host.weight,
         models: host.models,
         state: [State::Ready, State::Ready, State::Draining][index],
+        since: Instant::ZERO,
         polled: Some(Polled {
             at: now,
             running: 5,

@@ -1,7 +1,8 @@
 use core::fmt;
 
 use super::{
-    GATHERED, HEADER, HOST, MAGIC, SHADOWED, VERSION, WEIGHTS, checksum, weights_from_words,
+    FIRST_HEADER, FIRST_HOST, GATHERED, MAGIC, SHADOWED, VERSION, WEIGHTS, checksum,
+    weights_from_words,
 };
 use crate::bytes::{fixed, u8_at, u16_at, u32_at, u64_at};
 use crate::choose::{Choice, Facts, Question, Shadowed};
@@ -76,7 +77,7 @@ impl<'a> View<'a> {
     /// # Errors
     /// What is wrong with them.
     pub fn new_checked(bytes: &'a [u8]) -> Result<Self, RecordError> {
-        if bytes.len() < HEADER || !bytes.starts_with(MAGIC) {
+        if bytes.len() < FIRST_HEADER || !bytes.starts_with(MAGIC) {
             return Err(RecordError::NotARecord);
         }
         let version = u16_at(bytes, 4);
@@ -85,7 +86,7 @@ impl<'a> View<'a> {
         }
         let (header, stride) = (usize::from(u16_at(bytes, 6)), usize::from(u16_at(bytes, 8)));
         let whole = header.saturating_add(stride.saturating_mul(usize::from(u16_at(bytes, 10))));
-        if header < HEADER || stride < HOST || whole != bytes.len() {
+        if header < FIRST_HEADER || stride < FIRST_HOST || whole != bytes.len() {
             return Err(RecordError::Length);
         }
         if u64_at(bytes, 16) != checksum(bytes) {
@@ -232,6 +233,7 @@ impl<'a> View<'a> {
                 prefill: word(2),
                 stall: word(3),
                 kv: word(4),
+                fault: self.word(496 + rank * 8),
                 uncached_tokens: word(5),
                 queued_tokens: word(6),
                 requests: u32::try_from(word(7)).unwrap_or(u32::MAX),
@@ -277,6 +279,8 @@ impl<'a> View<'a> {
                 kv_used: word(72),
                 kv_added: word(80),
                 kv_capacity: word(88),
+                restraint: word(112),
+                faults: word(120),
             },
             credit: word(96) as i64,
             shadow_credit: word(104) as i64,

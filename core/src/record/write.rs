@@ -34,7 +34,7 @@ pub(crate) fn begin<H: Hosts>(out: &mut Vec<u8>, scene: &Scene<'_>, fleet: &Flee
     header(out, scene, fleet.hosts().len());
     for (index, host) in fleet.hosts().iter().enumerate() {
         let facts = hosts.facts(index).unwrap_or_default();
-        let why = scene.constraints.rule_out(host, scene.now);
+        let why = scene.constraints.rule_out(host, scene.config);
         let inputs = match why {
             None => hosts.inputs(index).unwrap_or_default(),
             Some(_) => Default::default(),
@@ -59,6 +59,7 @@ pub(crate) fn begin<H: Hosts>(out: &mut Vec<u8>, scene: &Scene<'_>, fleet: &Flee
         for memory in [scene.memory, scene.shadow_memory] {
             out.extend_from_slice(&memory.credit(index).to_le_bytes());
         }
+        put_words(out, &[inputs.restraint, inputs.faults]);
     }
 }
 
@@ -130,6 +131,7 @@ pub(crate) fn end(out: &mut [u8], choice: &Choice, shadow: Option<&Shadowed>) {
         for (at, word) in words.iter().enumerate() {
             put(out, 304 + rank * 64 + at * 8, &word.to_le_bytes());
         }
+        put(out, 496 + rank * 8, &terms.fault.to_le_bytes());
     }
     let checksum = checksum(out);
     put(out, 16, &checksum.to_le_bytes());

@@ -12,6 +12,9 @@ impl Router {
         };
         host.own.requests = host.own.requests.saturating_add(1);
         host.own.kv_tokens = host.own.kv_tokens.saturating_add(flight.kv_tokens);
+        if flight.probe {
+            host.health.breaker.begin_probe();
+        }
         if flight.prefilling {
             host.own.prefilling = host.own.prefilling.saturating_add(1);
             host.own.queued_tokens = host
@@ -28,6 +31,9 @@ impl Router {
         };
         host.own.requests = host.own.requests.saturating_sub(1);
         host.own.kv_tokens = host.own.kv_tokens.saturating_sub(flight.kv_tokens);
+        if flight.probe {
+            host.health.breaker.end_probe();
+        }
         if flight.prefilling {
             end_prefill(host, flight);
         }

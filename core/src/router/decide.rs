@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use super::guard::is_probe;
 use super::{ASSUMED_KV_TOKENS, PassReason, Reason, Router, Verdict, fallback_key};
 use crate::choose::{self, Choice, Facts, Hosts, Question};
 use crate::cost::{CostClass, Costs};
@@ -22,7 +23,7 @@ struct Candidates<'a> {
     fleet: &'a Fleet,
     eligible: &'a [u64],
     /// What the score reads is gathered by this; `None` when nobody reads it.
-    context: Option<Context>,
+    context: Option<Context<'a>>,
     costs: &'a Costs,
     class: CostClass,
     /// Bytes of the prompt that each host is known to hold.
@@ -86,14 +87,19 @@ pub(super) fn decide(
     if router.fleet.listed() == 0 {
         return Verdict::Pass(PassReason::NoHosts);
     }
-    let (count, ruled_out, constraints) = eligible::mark(
-        &router.fleet,
-        request.model,
+    let asked = eligible::Question {
         now,
-        &mut router.scratch.eligible,
-    );
+        model: request.model,
+        seed: request.seed,
+        full: router.is_full(),
+    };
+    let eligible = &mut router.scratch.eligible;
+    let (count, ruled_out, constraints) =
+        eligible::mark(&router.fleet, &router.config, asked, eligible);
     let refused = if count > 0 {
         None
+    } else if ruled_out.full > 0 {
+        Some(Verdict::Reject(Reason::Full(ruled_out)))
     } else if ruled_out.wrong_model > 0 {
         Some(Verdict::Reject(Reason::NoHostForModel(ruled_out)))
     } else {
@@ -141,6 +147,7 @@ pub(super) fn decide(
         foreign,
         polled: step == Step::Full,
         stale_after: config.stale_after,
+        health: &config.health,
         now,
     };
     let hosts = Candidates {
@@ -222,6 +229,8 @@ pub(super) fn decide(
         prefilling: true,
         sent: now,
         last_token: now,
+        probe: is_probe(&router.fleet, first),
+        stalled: false,
         tokens: 0,
         prompt_bytes: request.prompt_bytes,
         prompt_tokens: estimate.prompt_tokens,

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Applied, Router};
 use crate::fleet::Listed;
+use crate::health::eject;
 use crate::host::Load;
 use crate::learn::Sums;
 use crate::prefix::Learned;
@@ -111,6 +112,7 @@ impl Router {
             weight: record.weight,
             models: record.models,
             state: record.state,
+            since: record.since,
             polled: record.polled,
         });
         let (ring, peers) = (&mut self.ring, &mut self.peers);
@@ -118,6 +120,7 @@ impl Router {
             index.forget(reused);
             forget(ring, peers, reused);
         });
+        self.fleet.obey(&self.config);
         self.snapshot = Some(Applied {
             epoch,
             writer,
@@ -164,13 +167,17 @@ impl Router {
     pub fn write_share(&mut self, now: Instant, out: &mut Vec<u8>) {
         // Parts go out in the order of hosts, those with nothing to tell left out; blocks name their host by its place in that order.
         let telling = |host: &crate::host::Host| {
-            host.own != Load::default() || host.speed.own.samples > 0 || host.turnover > 0
+            host.own != Load::default()
+                || host.speed.own.samples > 0
+                || host.turnover > 0
+                || host.health.breaker.is_open()
         };
         let hosts = self.fleet.hosts();
         let parts = hosts.iter().filter(|host| telling(host)).map(|host| Part {
             host: host.key,
             load: host.own,
             sums: host.speed.own,
+            ejected_until: host.health.breaker.open_until().unwrap_or_default(),
         });
         let mut places = Vec::with_capacity(hosts.len());
         let mut place = 0u32;
@@ -232,6 +239,9 @@ impl Router {
                 .and_then(|index| u16::try_from(index).ok())
                 .unwrap_or(super::NOWHERE);
             peer.parts.push((host, part.load, part.sums));
+            let (settings, events) = (&self.config.health, &mut self.events);
+            let (hosts, host) = (self.fleet.hosts_mut(), usize::from(host));
+            eject::adopt(hosts, host, now, part.ejected_until, settings, events);
         }
         let blocks = share.blocks();
         let first = share.next().saturating_sub(blocks.len() as u64);

@@ -8,6 +8,7 @@
 mod book;
 mod decide;
 mod exchange;
+mod guard;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -19,6 +20,7 @@ use crate::config::Config;
 use crate::cost::Costs;
 pub use crate::explain::{Decision, Line, Step};
 use crate::fleet::{Fleet, Listed};
+use crate::health::{Events, stall};
 use crate::host::{Address, Host, Load, State};
 pub use crate::inflight::Ticket;
 use crate::inflight::{Flight, Inflight};
@@ -30,6 +32,7 @@ use crate::score::LEAST_TOKENS;
 use crate::time::{Instant, Micros};
 use book::end_prefill;
 use exchange::{Peer, Ring};
+use guard::is_probe;
 pub use verdict::{Outcome, PassReason, Reason, Verdict};
 
 /// The router of one worker.
@@ -54,6 +57,10 @@ pub struct Router {
     peers_changed: bool,
     /// When the prefix index was last swept.
     swept: Instant,
+    /// The last tick.
+    ticked: Instant,
+    /// What has happened to hosts' health.
+    events: Events,
 }
 
 /// The snapshot that was last applied.
@@ -110,6 +117,8 @@ impl Router {
             peers: Vec::new(),
             peers_changed: false,
             swept: Instant::ZERO,
+            ticked: Instant::ZERO,
+            events: Events::default(),
             seed: seed.max(1),
             config: Config::default(),
         };
@@ -126,6 +135,7 @@ impl Router {
                 weight: host.weight,
                 models: crate::host::first_models(&host.models),
                 state: State::Ready,
+                since: Instant::ZERO,
                 polled: None,
             });
             self.fleet.sync(listed, |reused| {
@@ -134,6 +144,7 @@ impl Router {
             });
         }
         self.config = config;
+        self.fleet.obey(&self.config);
         self.fleet.relearn(&self.config.priors);
     }
 
@@ -178,12 +189,11 @@ impl Router {
         moved.teaches = false;
         moved.known_tokens = 0;
         moved.credited_tokens = 0;
+        moved.probe = is_probe(&self.fleet, usize::from(moved.host));
         let before = core::mem::replace(flight, moved);
         self.unbook(&before);
         self.book(&moved);
-        if let Some(host) = self.fleet.get_mut(booked) {
-            host.fence.on_failure(now);
-        }
+        self.on_failure(now, &before);
         true
     }
 
@@ -198,16 +208,28 @@ impl Router {
             flight.last_token = now;
             if first {
                 ttft = Some(now.since(flight.sent));
-                flight.lesson = ttft.filter(|_| flight.teaches);
+                // A stall that ends says nothing of the host's speed.
+                let sick = is_probe(&self.fleet, usize::from(flight.host)) && !flight.probe;
+                let teaches = flight.teaches && !flight.stalled && !sick;
+                flight.lesson = ttft.filter(|_| teaches);
             }
+            flight.stalled = false;
             let was_prefilling = core::mem::replace(&mut flight.prefilling, false);
-            let flight = *flight;
+            let before = *flight;
+            flight.probe = false;
+            let flight = before;
             if let Some(host) = self.fleet.get_mut(usize::from(flight.host)) {
                 if was_prefilling {
                     end_prefill(host, &flight);
                 }
                 if !first {
                     host.gap = (gap, now);
+                    host.health.on_gap(gap);
+                }
+                host.health.alive = now;
+                if flight.probe {
+                    host.health.breaker.end_probe();
+                    self.events.recovered += u64::from(host.health.on_probe(now, true));
                 }
             }
         }
@@ -228,14 +250,21 @@ impl Router {
             Some(usage) => self.on_usage(&flight, usage, outcome),
             None => flight.prompt_tokens.saturating_sub(flight.known_tokens),
         };
-        self.learn(&flight, uncached);
+        if !outcome.failed {
+            self.learn(&flight, uncached);
+        }
         let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
             return;
         };
-        if outcome.failed {
-            host.fence.on_failure(now);
+        let waited = now.since(flight.last_token);
+        if outcome.failed
+            || (outcome.aborted && stall::gave_up(&flight, host, &self.config, waited))
+        {
+            self.on_failure(now, &flight);
         } else if !outcome.aborted && (200..500).contains(&outcome.status) {
-            host.fence.on_success();
+            let settings = &self.config.health;
+            let recovered = host.health.on_success(now, flight.probe, settings);
+            self.events.recovered += u64::from(recovered);
             if outcome.status < 300 {
                 host.speed.on_end(now.since(flight.sent));
             }
@@ -245,6 +274,7 @@ impl Router {
     /// Time passes: sums up what other workers said, lets go of prefills that must be over, works out speeds.
     pub fn on_tick(&mut self, now: Instant) {
         self.sum_peers(now);
+        self.watch(now);
         for flight in self.inflight.iter_mut() {
             // An answer that is not streamed shows no first token; its prefill is taken to be over in twice the predicted time.
             if flight.prefilling
@@ -282,6 +312,7 @@ impl Router {
         for index in 0..self.fleet.hosts().len() {
             if let Some(host) = self.fleet.get_mut(index) {
                 host.gap.1 = host.gap.1.min(now);
+                host.health.on_clock_set_back(now);
                 if let Some(polled) = &mut host.polled {
                     polled.at = polled.at.min(now);
                 }

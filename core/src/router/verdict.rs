@@ -42,6 +42,8 @@ impl PassReason {
 pub enum Reason {
     /// The hosts that serve its model take no requests.
     NoHostForModel(RuledOut),
+    /// Every host that could serve it, or the pool, has as many requests in flight as the limits allow.
+    Full(RuledOut),
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::NoHostForModel(_) => "no_host_for_model",
+            Self::Full(_) => "full",
         }
     }
 }

@@ -3,6 +3,7 @@
 //! A live decision gathers them, a decision record keeps them, and both hand them to the same [`super::score`].
 
 use super::LEAST_TOKENS;
+use crate::config::Health;
 use crate::cost::Estimate;
 use crate::fixed::{self, ONE};
 use crate::host::{Host, Polled};
@@ -34,6 +35,10 @@ pub struct Inputs {
     pub kv_added: u64,
     /// Size of its KV cache, tokens; 0 where unknown.
     pub kv_capacity: u64,
+    /// By how much its requests and queued tokens count more than they are, Q16: it starts slowly ([`crate::health::Ramp`]).
+    pub restraint: u64,
+    /// Attempts that will fail before one succeeds, Q16, by how the last ones ended ([`crate::health::Health::faults`]).
+    pub faults: u64,
 }
 
 impl Inputs {
@@ -60,7 +65,7 @@ impl Inputs {
 
 /// What is the same for every host of one decision.
 #[derive(Clone, Copy, Debug)]
-pub struct Context {
+pub struct Context<'a> {
     /// What the request is expected to cost.
     pub estimate: Estimate,
     /// Mean uncached tokens of a request.
@@ -71,12 +76,14 @@ pub struct Context {
     pub polled: bool,
     /// Age from which one engine's counters are no longer believed.
     pub stale_after: Micros,
+    /// What joining and failing hosts are held to.
+    pub health: &'a Health,
     /// The moment of decision.
     pub now: Instant,
 }
 
 /// Uncached tokens queued on `host`.
-fn queued(context: &Context, host: &Host, polled: Option<&Polled>) -> u64 {
+fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
     let ours = host
         .own
         .queued_tokens
@@ -95,7 +102,7 @@ fn queued(context: &Context, host: &Host, polled: Option<&Polled>) -> u64 {
 }
 
 /// KV tokens that are on `host` beyond what its last poll counted, with this request admitted.
-fn kv_added(context: &Context, host: &Host) -> u64 {
+fn kv_added(context: &Context<'_>, host: &Host) -> u64 {
     let ours = host.own.kv_tokens.saturating_add(host.peers.kv_tokens);
     let sent_since = ours.saturating_sub(host.at_poll.kv_tokens);
     let this = context
@@ -106,7 +113,12 @@ fn kv_added(context: &Context, host: &Host) -> u64 {
 }
 
 /// Gathers what is known of `host` for a request of which it is known to hold `known_tokens`, and credited with `credited_tokens`.
-pub fn gather(context: &Context, host: &Host, known_tokens: u64, credited_tokens: u64) -> Inputs {
+pub fn gather(
+    context: &Context<'_>,
+    host: &Host,
+    known_tokens: u64,
+    credited_tokens: u64,
+) -> Inputs {
     // The engine's counters, where they may be believed.
     let polled = host
         .polled
@@ -123,5 +135,7 @@ pub fn gather(context: &Context, host: &Host, known_tokens: u64, credited_tokens
         kv_used: polled.map_or(0, |polled| u64::from(polled.kv_used_q16)),
         kv_added: polled.map_or(0, |_| kv_added(context, host)),
         kv_capacity: polled.map_or(0, |polled| polled.kv_capacity_tokens),
+        restraint: host.health.ramp.restraint(context.now, context.health),
+        faults: host.health.faults(context.now, context.health),
     }
 }

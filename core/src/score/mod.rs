@@ -1,12 +1,14 @@
 //! The score: predicted microseconds that a request costs on a host, itself and the others together.
 //!
 //! # Formula (research/routing-lab.md section 3; lower is better)
-//! `a * [ q * (1 + crowding * N) + w * (prefill + stall * N) ] + kv_pressure * e2e * max(0, kv - kv_limit)`
+//! `(a * [ q * (1 + crowding * N) + w * (prefill + stall * N) ] + kv_pressure * e2e * max(0, kv - kv_limit)) * (1 + faults)`
 //!
 //! - `a`: learned microseconds of prefill a token. `w`: this request's uncached prompt tokens there.
 //! - `q`: uncached tokens queued there: ours without a first token, exactly, and the other proxies' waiting requests times the mean `w`.
 //! - `N`: requests there: ours exactly, and the others' as the engine last reported.
 //! - `kv`: KV-cache utilisation after admitting this request. `e2e`: mean time of a request there.
+//! - `faults`: attempts that fail there before one succeeds, by how the last ones ended: what fails at once is not fast.
+//! - `N` and `q` of a host that starts slowly count as `N / r` and `q / r` at its share `r`.
 //! - Reading: `stall * N * w` is the pause a prefill imposes on running streams; `prefill` above 1 prices the cache that is lost for
 //!   later requests; `crowding * N * q` balances prefill queues.
 //!
@@ -41,6 +43,8 @@ pub struct Terms {
     pub stall: u64,
     /// KV pressure.
     pub kv: u64,
+    /// Attempts that will fail, by how the last ones there ended.
+    pub fault: u64,
     /// `w`: own tokens to be prefilled.
     pub uncached_tokens: u64,
     /// `q`: tokens queued before them.
@@ -54,11 +58,17 @@ pub struct Terms {
 #[inline(always)]
 pub fn score(weights: &Weights, prompt_tokens: u64, inputs: &Inputs) -> Terms {
     let uncached_tokens = inputs.uncached_tokens(prompt_tokens);
-    let n = u64::from(inputs.requests);
+    let mut n = u64::from(inputs.requests);
+    let mut queued_tokens = inputs.queued_tokens;
+    if inputs.restraint > 0 {
+        n = n.saturating_add(fixed::mul_q16(n, inputs.restraint));
+        let more = fixed::mul_q16(queued_tokens, inputs.restraint);
+        queued_tokens = queued_tokens.saturating_add(more);
+    }
     let per_token = inputs.per_token;
     // Token counts are far below 2^40 and `a` below 2^32, so these products seldom leave 64 bits; they saturate if they do.
     let own = fixed::mul_q16(uncached_tokens, per_token);
-    let queue = fixed::mul_q16(inputs.queued_tokens, per_token);
+    let queue = fixed::mul_q16(queued_tokens, per_token);
     let wait = fixed::mul_q16(queue, ONE.saturating_add(fixed::mul(weights.crowding, n)));
     let prefill = fixed::mul_q16(own, weights.prefill);
     let stall = fixed::mul_q16(own, fixed::mul(weights.stall, n));
@@ -68,16 +78,23 @@ pub fn score(weights: &Weights, prompt_tokens: u64, inputs: &Inputs) -> Terms {
     } else {
         fixed::mul_q16(fixed::mul_q16(inputs.e2e, over), weights.kv_pressure)
     };
-    let total = wait
+    let time = wait
         .saturating_add(prefill)
         .saturating_add(stall)
         .saturating_add(kv);
+    let fault = if inputs.faults == 0 {
+        0
+    } else {
+        fixed::mul_q16(time, inputs.faults)
+    };
+    let total = time.saturating_add(fault);
     Terms {
         total,
         wait,
         prefill,
         stall,
         kv,
+        fault,
         uncached_tokens,
         queued_tokens: inputs.queued_tokens,
         requests: inputs.requests,

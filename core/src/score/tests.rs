@@ -3,6 +3,7 @@ use crate::config::Config;
 use crate::cost::Estimate;
 use crate::host::{Address, Host, Load, Polled};
 use crate::time::{Instant, Micros};
+use alloc::boxed::Box;
 
 fn host() -> Host {
     let mut host = Host::new(Address::parse("10.0.0.1:80").unwrap(), 1, [0; 4]);
@@ -12,7 +13,7 @@ fn host() -> Host {
 }
 
 /// The terms of `host` under the default weights, with `cached` tokens known to be in its cache.
-fn terms_of(context: &Context, host: &Host, cached: u64) -> Terms {
+fn terms_of(context: &Context<'_>, host: &Host, cached: u64) -> Terms {
     let inputs = gather(context, host, cached, 0);
     score(
         &Config::default().weights,
@@ -21,8 +22,10 @@ fn terms_of(context: &Context, host: &Host, cached: u64) -> Terms {
     )
 }
 
-fn context() -> Context {
+fn context() -> Context<'static> {
+    let config: &'static Config = Box::leak(Box::default());
     Context {
+        health: &config.health,
         estimate: Estimate {
             prompt_tokens: 1000,
             output_tokens: 200,

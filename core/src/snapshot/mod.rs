@@ -28,7 +28,7 @@
 //! | 44 | 4 | zero |
 //! | 48 | 8 | KV capacity, tokens |
 //! | 56 | 32 | keys of up to four models |
-//! | 88 | 8 | zero |
+//! | 88 | 8 | when it joined or came back, microseconds; 0 from the start |
 
 #[cfg(test)]
 mod tests;

@@ -13,6 +13,7 @@ fn example() -> Vec<u8> {
             weight: 2,
             models: [7, 8, 0, 0],
             state: State::Ready,
+            since: Instant::ZERO,
             polled: Some(Polled {
                 at: Instant::from_micros(5_000_000),
                 running: 17,
@@ -26,6 +27,7 @@ fn example() -> Vec<u8> {
             weight: 1,
             models: [0; 4],
             state: State::Down,
+            since: Instant::ZERO,
             polled: None,
         },
     ];
@@ -123,6 +125,7 @@ fn size_is_within_budget() {
         weight: 1,
         models: [0; 4],
         state: State::Ready,
+        since: Instant::ZERO,
         polled: None,
     };
     let mut out = Vec::new();

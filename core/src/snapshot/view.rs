@@ -118,6 +118,8 @@ pub struct Record {
     pub address: Address,
     /// Whether it may be given work.
     pub state: State,
+    /// When it joined or came back; zero for a host that was there from the start.
+    pub since: Instant,
     /// Static weight.
     pub weight: u32,
     /// Models it serves; zeros where unknown.
@@ -140,9 +142,11 @@ impl Record {
             state: match u8_at(bytes, 18) {
                 0 => State::Ready,
                 1 => State::Draining,
+                4 => State::Warming,
                 // A state this module does not know is not one to send work to.
                 _ => State::Down,
             },
+            since: Instant::from_micros(u64_at(bytes, 88)),
             weight: u32_at(bytes, 20),
             models: [56, 64, 72, 80].map(|at| u64_at(bytes, at)),
             polled: (u8_at(bytes, 19) == 1).then_some(polled),

@@ -32,6 +32,7 @@ pub fn write(
         for model in host.models {
             out.extend_from_slice(&model.to_le_bytes());
         }
+        out.extend_from_slice(&host.since.as_micros().to_le_bytes());
         pad(out, start + RECORD);
         count += 1;
     }

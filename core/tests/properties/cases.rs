@@ -29,6 +29,7 @@ fn apply(router: &mut Router, now: Instant, epoch: u64, hosts: std::ops::Range<u
             weight: 1,
             models: [0; 4],
             state: State::Ready,
+            since: Instant::ZERO,
             polled: None,
         })
         .collect();
@@ -153,11 +154,14 @@ fn a_clock_that_is_set_back_neither_bans_for_long_nor_stops_forgetting() {
         failed: true,
         ..Outcome::default()
     };
-    let decision = forward(&mut router, start(), &prompt_of(1, 1));
-    router.on_done(start(), decision.ticket, failed);
+    for _ in 0..20 {
+        let decision = forward(&mut router, start(), &prompt_of(1, 1));
+        router.on_done(start(), decision.ticket, failed);
+    }
+    let settings = Config::default().health;
     let banned = |router: &Router, now| {
-        let up = |(_, host): (usize, &Host)| host.fence.is_up(now);
-        router.hosts().filter(|host| up(*host)).count()
+        let waits = |host: &Host| host.health.breaker.waits(now, &settings);
+        router.hosts().filter(|(_, host)| waits(host)).count()
     };
     assert_eq!(banned(&router, start()), 1);
     let back = earlier(start(), hour);

@@ -34,6 +34,8 @@ struct World {
     homed: u32,
     /// What was recorded.
     records: Vec<Vec<u8>>,
+    /// Decisions in which some host was out for its health or its load, by why, and in which failures counted in the score.
+    guarded: [u32; 4],
 }
 
 impl World {
@@ -54,6 +56,7 @@ impl World {
             cached: 0,
             homed: 0,
             records: Vec::new(),
+            guarded: [0; 4],
             rng,
         }
     }
@@ -104,6 +107,7 @@ impl World {
             Verdict::Reject(plimsoll_core::router::Reason::NoHostForModel(why)) => {
                 Answer::Reject(*why)
             }
+            Verdict::Reject(plimsoll_core::router::Reason::Full(why)) => Answer::Full(*why),
             Verdict::Reject(other) => panic!("{other:?}"),
             Verdict::Forward(decision) => Answer::Forward(Plan {
                 ranked: decision
@@ -126,6 +130,12 @@ impl World {
             Verdict::Forward(decision) => {
                 self.open.push((decision.ticket, id));
                 self.cached += u32::from(decision.cached_tokens > 0);
+                let out = decision.ruled_out;
+                let fault = decision.terms.iter().any(|terms| terms.fault > 0);
+                let why = [out.ejected > 0, out.warming > 0, out.full > 0, fault];
+                for (count, why) in self.guarded.iter_mut().zip(why) {
+                    *count += u32::from(why);
+                }
                 let least = decision.terms[0].uncached_tokens;
                 self.homed +=
                     u32::from(least > 0 && least < decision.prompt_tokens - decision.cached_tokens);
@@ -193,7 +203,11 @@ impl World {
         let mut parts = Vec::new();
         for host in 0..=self.hosts {
             if one_in(&mut self.rng, 2) {
-                parts.push(generate::part(&mut self.rng, generate::address(host)));
+                parts.push(generate::part(
+                    &mut self.rng,
+                    self.now,
+                    generate::address(host),
+                ));
             }
         }
         let prompt = generate::prompt(&mut self.rng);
@@ -245,6 +259,22 @@ fn config(rng: &mut Rng, hosts: u32) -> Config {
     config.tie_band = u64::from(rng.below(3) * rng.below(4000));
     config.stale_after = Micros::from_millis(u64::from(1000 + rng.below(3000)));
     config.priors.prefill_ns_per_token = u64::from(1000 + rng.below(90_000));
+    config.health.consecutive_failures = 1 + rng.below(4);
+    config.health.min_requests = 1 + rng.below(4);
+    config.health.open = Micros::from_millis(u64::from(20 + rng.below(400)));
+    config.health.max_open = config.health.open.times(u64::from(1 + rng.below(20)));
+    config.health.probes = 1 + rng.below(2);
+    config.health.max_ejected = u64::from(rng.below(5)) * ONE / 4;
+    config.health.slow_start = Micros::from_millis(u64::from(rng.below(3) * rng.below(20_000)));
+    config.health.slow_start_curve = 1 + rng.below(3);
+    config.health.stall = Micros::from_millis(u64::from(200 + rng.below(20_000)));
+    if one_in(rng, 6) {
+        config.limits.host_inflight = 1 + rng.below(6);
+        config.limits.pool_inflight = rng.below(60);
+    }
+    if one_in(rng, 4) {
+        config.draining = vec![generate::address(rng.below(hosts))];
+    }
     config.priors.output_tokens = u64::from(1 + rng.below(500));
     config.weights.prefill = u64::from(rng.below(5)) * ONE;
     config.weights.stall = u64::from(rng.below(1 << 17));
@@ -281,7 +311,7 @@ pub(crate) fn records() -> Vec<Vec<u8>> {
 #[test]
 fn every_decision_is_the_references() {
     let mut decided: BTreeMap<&str, u32> = BTreeMap::new();
-    let (mut cached, mut homed) = (0, 0);
+    let (mut cached, mut homed, mut guarded, mut opened) = (0, 0, [0; 4], [0; 5]);
     for seed in 0..1200 {
         let mut world = World::new(seed);
         for _ in 0..80 {
@@ -293,6 +323,13 @@ fn every_decision_is_the_references() {
         }
         cached += world.cached;
         homed += world.homed;
+        for (sum, count) in guarded.iter_mut().zip(world.guarded) {
+            *sum += count;
+        }
+        let events = world.router.health_events();
+        for (sum, count) in opened.iter_mut().zip(events.opened) {
+            *sum += count;
+        }
     }
     // The sequences reach every rung, and both kinds of cached prefix.
     for kind in ["full", "local", "hash", "pass", "reject"] {
@@ -304,5 +341,8 @@ fn every_decision_is_the_references() {
             "{decided:?}"
         );
     }
+    // So are the guards, and every cause of an ejection.
+    assert!(guarded.iter().all(|n| *n > 400), "{guarded:?}");
+    assert!(opened.iter().all(|n| *n > 10), "{opened:?}");
     assert!(cached > 2000 && homed > 2000, "{cached} {homed}");
 }

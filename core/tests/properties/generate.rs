@@ -9,7 +9,7 @@ use plimsoll_core::rng::{Rng, mix};
 use plimsoll_core::router::Outcome;
 use plimsoll_core::share::{self, Part};
 use plimsoll_core::snapshot;
-use plimsoll_core::time::Instant;
+use plimsoll_core::time::{Instant, Micros};
 
 /// Names of models that hosts serve; the last one no host does.
 pub(crate) const MODELS: [u64; 3] = [101, 102, 103];
@@ -99,6 +99,7 @@ pub(crate) fn list(rng: &mut Rng, now: Instant, hosts: u32) -> Vec<Listed> {
             let state = match rng.below(10) {
                 0 => State::Draining,
                 1 => State::Down,
+                2 if one_in(rng, 3) => State::Warming,
                 _ => State::Ready,
             };
             let model = if n % 4 == 3 { MODELS[1] } else { MODELS[0] };
@@ -107,6 +108,11 @@ pub(crate) fn list(rng: &mut Rng, now: Instant, hosts: u32) -> Vec<Listed> {
                 weight: rng.below(4),
                 models: [if one_in(rng, 6) { 0 } else { model }, 0, 0, 0],
                 state,
+                since: if one_in(rng, 10) {
+                    earlier(now, rng.below(5_000_000))
+                } else {
+                    Instant::ZERO
+                },
                 polled: (polls && !one_in(rng, 5)).then(|| polled(rng, now)),
             })
         })
@@ -128,7 +134,7 @@ pub(crate) fn snapshot(epoch: u64, stamp: Instant, writer: u64, list: &[Listed])
 }
 
 /// What another worker says of one host.
-pub(crate) fn part(rng: &mut Rng, address: Address) -> Part {
+pub(crate) fn part(rng: &mut Rng, now: Instant, address: Address) -> Part {
     let requests = rng.below(6);
     let samples = u64::from(rng.below(2) * rng.below(20));
     let tokens = samples * u64::from(100 + rng.below(4000));
@@ -145,6 +151,11 @@ pub(crate) fn part(rng: &mut Rng, address: Address) -> Part {
             tokens,
             samples: samples * 256,
         },
+        ejected_until: match rng.below(12) {
+            0 => now + Micros::new(u64::from(rng.below(8_000_000))),
+            1 => earlier(now, rng.below(1_000_000)),
+            _ => Instant::ZERO,
+        },
     }
 }
 
@@ -159,6 +170,7 @@ pub(crate) fn busy(address: Address) -> Part {
             kv_tokens: 900,
         },
         sums: Sums::default(),
+        ejected_until: Instant::ZERO,
     }
 }
 

@@ -7,7 +7,7 @@ use plimsoll_core::fixed::ONE;
 use plimsoll_core::host::{Address, Host, Load, State};
 use plimsoll_core::pick::RANKS;
 use plimsoll_core::rng::Rng;
-use plimsoll_core::router::{Outcome, Router, Ticket, Verdict};
+use plimsoll_core::router::{Outcome, Reason, Router, Ticket, Verdict};
 use plimsoll_core::time::{Instant, Micros};
 
 use crate::generate::{self, address, earlier, start};
@@ -44,6 +44,18 @@ fn config(rng: &mut Rng, capacity: u32) -> Config {
     config.limits.hosts = capacity as usize;
     config.limits.inflight = 16;
     config.limits.prefix_blocks = 64;
+    config.limits.host_inflight = rng.below(2) * rng.below(8);
+    config.limits.pool_inflight = rng.below(2) * rng.below(40);
+    config.health.consecutive_failures = 1 + rng.below(4);
+    config.health.min_requests = 1 + rng.below(6);
+    config.health.max_ejected = u64::from(rng.below(5)) * ONE / 4;
+    config.health.probes = 1 + rng.below(3);
+    config.health.slow_start = Micros::from_millis(u64::from(rng.below(2) * rng.below(60_000)));
+    config.health.slow_start_curve = 1 + rng.below(4);
+    config.health.stall = Micros::from_millis(u64::from(100 + rng.below(40_000)));
+    if rng.below(3) == 0 {
+        config.draining = vec![address(rng.below(8))];
+    }
     config
 }
 
@@ -99,26 +111,39 @@ impl World {
         let model = prompt.request.model;
         let constrained = model != 0 && before.values().any(|host| host.serves(model));
         let may = |host: &Host| {
-            matches!(host.state, State::Ready | State::Down) && (!constrained || host.serves(model))
+            !matches!(host.state, State::Draining | State::Gone)
+                && !host.drained
+                && (!constrained || host.serves(model))
         };
-        let healthy =
-            |host: &Host| may(host) && host.state == State::Ready && !host.fence.is_up(self.now);
-        let nobody_healthy = !before.values().any(healthy);
+        let config = self.router.config().clone();
+        let most = config.limits.host_inflight;
+        let full = |host: &Host| most > 0 && host.ours() >= most;
+        let trusted = |host: &Host| {
+            let reachable = matches!(host.state, State::Ready | State::Warming);
+            may(host) && !full(host) && reachable && host.health.admits(self.now, &config.health)
+        };
+        // Who need not wait for its turn.
+        let steady = |host: &Host| {
+            trusted(host) && host.state == State::Ready && !host.health.ramp.is_rising()
+        };
+        let nobody_trusted = !before.values().any(trusted);
+        let steady_hosts = before.values().filter(|host| steady(host)).count();
+        let ours: u64 = before.values().map(|host| u64::from(host.ours())).sum();
+        let pool = u64::from(config.limits.pool_inflight);
         let (recorded, _) = recorded::decide(&self.router, self.now, &prompt.request());
         let verdict = self.router.on_request(self.now, &prompt.request());
         assert_eq!(recorded, verdict);
         match verdict {
             Verdict::Forward(decision) => {
                 let ranked: Vec<usize> = decision.ranked.iter().collect();
-                let eligible = before
-                    .values()
-                    .filter(|host| healthy(host) || nobody_healthy && may(host))
-                    .count();
-                assert_eq!(usize::from(decision.eligible), eligible);
+                let eligible = usize::from(decision.eligible);
+                assert!(eligible >= steady_hosts);
+                assert!(pool == 0 || ours < pool);
                 assert!(!ranked.is_empty() && ranked.len() <= RANKS.min(eligible));
                 for (rank, index) in ranked.iter().enumerate() {
                     let host = &before[index];
-                    assert!(healthy(host) || nobody_healthy && may(host), "{host:?}");
+                    assert!(trusted(host) || nobody_trusted && may(host), "{host:?}");
+                    assert!(!full(host), "{host:?}");
                     assert!(!ranked[..rank].contains(index), "{ranked:?}");
                 }
                 if decision.ticket == Ticket::NONE {
@@ -133,6 +158,10 @@ impl World {
                 }
             }
             Verdict::Pass(_) => assert!(!before.values().any(may)),
+            Verdict::Reject(Reason::Full(_)) => {
+                let room = |host: &Host| may(host) && !full(host);
+                assert!(pool > 0 || !before.values().any(room));
+            }
             Verdict::Reject(_) => assert!(constrained && !before.values().any(may)),
         }
     }
@@ -194,7 +223,7 @@ impl World {
 
     fn share(&mut self) {
         let slot = self.rng.below(3);
-        let part = generate::part(&mut self.rng, address(slot));
+        let part = generate::part(&mut self.rng, self.now, address(slot));
         let stamp = earlier(self.now, self.rng.below(1_100_000));
         let bytes = generate::share(900 + u64::from(slot), stamp, 0, &[part], &[]);
         self.router.apply_share(self.now, slot as usize, &bytes);
@@ -220,15 +249,23 @@ impl World {
             Ok(self.epoch),
             "an epoch is applied once"
         );
-        let part = generate::part(&mut self.rng, address(0));
+        let part = generate::part(&mut self.rng, self.now, address(0));
         let mut bytes = generate::share(5, self.now, 0, &[part], &[]);
         bytes[50] ^= 1;
         self.router.apply_share(self.now, 7, &bytes);
         assert_eq!(format!("{:?}", self.router), before);
     }
 
+    /// Never more ejected than the cap allows, whatever fails, whoever leaves.
+    fn check_cap(&self) {
+        let cap = self.router.config().health.max_ejected;
+        let allowed = (self.router.host_count() as u64 * cap) >> 16;
+        assert!(self.router.ejected() as u64 <= allowed);
+    }
+
     /// Every request in flight is booked at exactly the host that serves it.
     fn check(&self) {
+        self.check_cap();
         assert_eq!(self.router.in_flight(), self.open.len());
         assert_eq!(self.router.overflows()[1], self.untracked);
         for (_, host) in self.router.hosts() {
@@ -238,6 +275,12 @@ impl World {
             // The prefill of an answer that is not streamed may be over without a token.
             assert!(host.own.prefilling as usize <= waiting);
             assert!(host.own.prefilling > 0 || host.own.queued_tokens == 0);
+            assert!(host.health.breaker.probing() <= host.own.requests);
+            let share = host
+                .health
+                .ramp
+                .share(self.now, &self.router.config().health);
+            assert!((ONE / 10..=ONE).contains(&share), "{share}");
         }
     }
 

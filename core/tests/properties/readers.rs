@@ -214,6 +214,7 @@ fn apply_snapshot(bytes: &[u8]) {
         weight: record.weight,
         models: record.models,
         state: record.state,
+        since: record.since,
         polled: record.polled,
     });
     snapshot::write(

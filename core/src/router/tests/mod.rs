@@ -1,4 +1,5 @@
 mod exchange;
+mod health;
 
 use super::*;
 use crate::host::Polled;
@@ -105,6 +106,7 @@ fn snapshot_of(epoch: u64, stamp: Instant, states: &[(State, Option<Polled>)]) -
             weight: 1,
             models: [0; 4],
             state: *state,
+            since: Instant::ZERO,
             polled: *polled,
         });
     snapshot::write(&mut out, epoch, stamp, 7, hosts);
@@ -253,8 +255,9 @@ fn every_end_gives_back_what_was_booked() {
 }
 
 #[test]
-fn what_another_host_serves_is_booked_there_and_the_first_choice_is_fenced() {
-    let mut router = Router::new(config(3, ""), 1);
+fn what_another_host_serves_is_booked_there_and_the_first_choice_has_failed() {
+    let extra = r#","health":{"consecutive_failures":1}"#;
+    let mut router = Router::new(config(3, extra), 1);
     let prompt = blocks(1, 4);
     let decision = forward(&mut router, at(0), &request(&prompt, 1));
     let hosts: Vec<usize> = decision.ranked.iter().collect();
@@ -271,7 +274,7 @@ fn what_another_host_serves_is_booked_there_and_the_first_choice_is_fenced() {
     assert_eq!(loads, [0, 1, 0]);
     let next = forward(&mut router, at(2), &request(&blocks(2, 4), 1));
     assert!(!next.ranked.iter().any(|host| host == hosts[0]));
-    assert_eq!(next.ruled_out.fenced, 1);
+    assert_eq!(next.ruled_out.ejected, 1);
     // Served by a host nobody told us of: booked nowhere, and still ended once.
     assert!(router.on_served(at(3), next.ticket, address(77)));
     router.on_done(at(4), next.ticket, ok());
@@ -304,6 +307,7 @@ fn a_constraint_is_never_given_up() {
             weight: 1,
             models: [crate::request::key(name.as_bytes()), 0, 0, 0],
             state,
+            since: Instant::ZERO,
             polled: None,
         });
     snapshot::write(&mut out, 1, at(1), 7, hosts.into_iter());

@@ -19,6 +19,7 @@ use super::{Flight, Host, Reference, seconds};
 pub(crate) enum Answer {
     Pass,
     Reject(RuledOut),
+    Full(RuledOut),
     Forward(Plan),
 }
 
@@ -56,9 +57,14 @@ impl Reference {
         if listed.count() == 0 {
             return Answer::Pass;
         }
-        let (mut eligible, mut ruled_out) = self.eligible(now, request.model, false);
-        if eligible.is_empty() {
-            (eligible, ruled_out) = self.eligible(now, request.model, true);
+        let (mut eligible, mut ruled_out) = (Vec::new(), RuledOut::default());
+        for trust in [2, 1, 0] {
+            if eligible.is_empty() {
+                (eligible, ruled_out) = self.eligible(now, request, trust);
+            }
+        }
+        if eligible.is_empty() && ruled_out.full > 0 {
+            return Answer::Full(ruled_out);
         }
         if eligible.is_empty() {
             return if ruled_out.wrong_model > 0 {
@@ -122,6 +128,8 @@ impl Reference {
             prefilling: true,
             sent: now,
             last_token: now,
+            probe: self.hosts[&first].health.is_open(),
+            stalled: false,
             tokens: 0,
             prompt_bytes: request.prompt_bytes,
             prompt_tokens: question.prompt_tokens,
@@ -152,7 +160,20 @@ impl Reference {
         })
     }
 
-    fn eligible(&self, now: Instant, model: u64, ignore_health: bool) -> (Vec<Address>, RuledOut) {
+    /// Who may have it, when all verdicts on health are believed (2), all but slow start (1), or none (0).
+    fn eligible(
+        &self,
+        now: Instant,
+        request: &Request<'_>,
+        trust: u32,
+    ) -> (Vec<Address>, RuledOut) {
+        let model = request.model;
+        let most = self.config.limits.host_inflight;
+        let booked = |host: &Host| u64::from(host.peers.requests);
+        let total = self.flights.values().filter(|f| f.host.is_some()).count() as u64
+            + self.hosts.values().map(booked).sum::<u64>();
+        let limit = u64::from(self.config.limits.pool_inflight);
+        let pool_full = limit > 0 && total >= limit;
         let serves = |host: &Host| host.models.contains(&model);
         let constrains = model != 0
             && self
@@ -162,12 +183,18 @@ impl Reference {
         let mut out = RuledOut::default();
         let mut eligible = Vec::new();
         for (address, host) in &self.hosts {
+            let ours = self.own(*address).requests + host.peers.requests;
+            let trusted = self.trusts(now, *address, request.seed, trust == 2);
             let counter = match host.state {
                 State::Gone => &mut out.gone,
                 State::Draining => &mut out.draining,
-                State::Down if !ignore_health => &mut out.down,
+                State::Down if trust > 0 => &mut out.down,
+                State::Warming if trust == 2 => &mut out.warming,
+                _ if host.drained => &mut out.draining,
                 _ if constrains && !serves(host) => &mut out.wrong_model,
-                _ if !ignore_health && now < host.banned_until => &mut out.fenced,
+                _ if pool_full || (most > 0 && ours >= most) => &mut out.full,
+                _ if trust > 0 && trusted == Err(true) => &mut out.ejected,
+                _ if trust > 0 && trusted == Err(false) => &mut out.warming,
                 _ => {
                     eligible.push(*address);
                     continue;
@@ -328,21 +355,29 @@ impl Reference {
                 kv += ratio(since + this, polled.kv_capacity_tokens);
             }
         }
+        let share = host.health.share(question.now, &self.config.health);
+        let requests = u32::try_from(n).unwrap();
+        let restraint = over(ONE, ONE, share) - ONE;
+        let queued = q;
+        (n, q) = (n + times(n, restraint), q + times(q, restraint));
         let a = host.per_token;
         let wait = times(times(q, a), ONE + weights.crowding * n);
         let prefill = times(times(w, a), weights.prefill);
         let stall = times(times(w, a), weights.stall * n);
         let over_limit = kv.saturating_sub(weights.kv_limit);
         let kv = times(times(host.e2e, over_limit), weights.kv_pressure);
+        let total = wait + prefill + stall + kv;
+        let fault = times(total, host.health.faults(question.now, &self.config.health));
         Terms {
-            total: wait + prefill + stall + kv,
+            total: total + fault,
             wait,
             prefill,
             stall,
             kv,
+            fault,
             uncached_tokens: w,
-            queued_tokens: q,
-            requests: u32::try_from(n).unwrap(),
+            queued_tokens: queued,
+            requests,
         }
     }
 

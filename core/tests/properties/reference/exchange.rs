@@ -24,6 +24,7 @@ impl Reference {
         if self.list(list) {
             self.relearn();
         }
+        self.obey();
         self.snapshot = Some(Applied {
             epoch,
             writer,
@@ -101,5 +102,11 @@ impl Reference {
             }
         }
         peer.next = said.next;
+        for part in &said.parts {
+            let known = self.hosts.iter().find(|(_, host)| host.key == part.host);
+            if let Some(address) = known.map(|(address, _)| *address) {
+                self.hears_of_ejection(now, address, part.ejected_until);
+            }
+        }
     }
 }

@@ -8,6 +8,7 @@ pub(crate) mod arithmetic;
 mod classic;
 mod decide;
 mod exchange;
+mod health;
 mod homes;
 mod learn;
 mod prefix;
@@ -24,6 +25,7 @@ use plimsoll_core::time::{Instant, Micros};
 
 use arithmetic::{ONE, towards};
 pub(crate) use decide::{Answer, Plan};
+use health::Health;
 use homes::Homes;
 use learn::Costs;
 use prefix::Blocks;
@@ -46,8 +48,8 @@ pub(crate) struct Host {
     per_token: u64,
     octave: u32,
     e2e: u64,
-    failures: u32,
-    banned_until: Instant,
+    health: Health,
+    drained: bool,
     gap: (Micros, Instant),
     turnover: u64,
 }
@@ -59,6 +61,8 @@ struct Flight {
     prefilling: bool,
     sent: Instant,
     last_token: Instant,
+    probe: bool,
+    stalled: bool,
     tokens: u32,
     prompt_bytes: u64,
     prompt_tokens: u64,
@@ -119,6 +123,7 @@ pub(crate) struct Reference {
     samples: u64,
     faded: Instant,
     swept: Instant,
+    ticked: Instant,
 }
 
 impl Reference {
@@ -140,6 +145,7 @@ impl Reference {
             samples: 0,
             faded: Instant::ZERO,
             swept: Instant::ZERO,
+            ticked: Instant::ZERO,
             config: Config::default(),
         };
         reference.configure(config);
@@ -156,13 +162,22 @@ impl Reference {
                     weight: host.weight,
                     models: plimsoll_core::host::first_models(&host.models),
                     state: State::Ready,
+                    since: Instant::ZERO,
                     polled: None,
                 })
                 .collect();
             self.list(&list);
         }
         self.config = config;
+        self.obey();
         self.relearn();
+    }
+
+    fn obey(&mut self) {
+        for (address, host) in &mut self.hosts {
+            host.drained = self.config.draining.contains(address);
+        }
+        self.keep_cap();
     }
 
     /// Returns whether there are hosts that were not known before.
@@ -188,14 +203,15 @@ impl Reference {
                 per_token: 0,
                 octave: 0,
                 e2e: 0,
-                failures: 0,
-                banned_until: Instant::ZERO,
+                health: Health::default(),
+                drained: false,
                 gap: (Micros::ZERO, Instant::ZERO),
                 turnover: 0,
             });
             host.weight = u64::from(listed.weight.max(1));
             host.models = listed.models.to_vec();
             host.state = listed.state;
+            host.health.joins(listed.since);
             host.polled = listed.polled.or(host.polled);
         }
         self.hosts.len() > before
@@ -232,21 +248,14 @@ impl Reference {
         if flight.host == known {
             return;
         }
-        let failed = flight.host;
+        let (failed, probe) = (flight.host, flight.probe);
         flight.host = known;
+        flight.probe = known.is_some_and(|served| self.hosts[&served].health.is_open());
         flight.teaches = false;
         flight.known = 0;
         flight.credited = 0;
         if let Some(address) = failed {
-            self.ban(now, address);
-        }
-    }
-
-    fn ban(&mut self, now: Instant, address: Address) {
-        let host = self.hosts.get_mut(&address).unwrap();
-        if now >= host.banned_until {
-            host.banned_until = now + Micros::from_millis(250 << host.failures.min(7));
-            host.failures += 1;
+            self.on_failure(now, address, probe);
         }
     }
 
@@ -261,9 +270,21 @@ impl Reference {
             flight.last_token = now;
             flight.prefilling = false;
             if first {
-                flight.lesson = flight.teaches.then(|| now.since(flight.sent).get());
-            } else if let Some(address) = flight.host {
-                self.hosts.get_mut(&address).unwrap().gap = (gap, now);
+                let open = |host: Address| self.hosts[&host].health.is_open();
+                let sick = flight.host.is_some_and(open) && !flight.probe;
+                let teaches = flight.teaches && !flight.stalled && !sick;
+                flight.lesson = teaches.then(|| now.since(flight.sent).get());
+            }
+            flight.stalled = false;
+            let probe = std::mem::take(&mut flight.probe);
+            if let Some(host) = flight.host.and_then(|host| self.hosts.get_mut(&host)) {
+                if !first {
+                    host.gap = (gap, now);
+                }
+                host.health.on_token(now, (!first).then_some(gap));
+                if probe {
+                    host.health.recovers(now);
+                }
             }
         }
         flight.usage = seen.usage.or(flight.usage);
@@ -289,13 +310,18 @@ impl Reference {
             }
             uncached = prompt.saturating_sub(cached.unwrap_or(flight.known));
         }
-        self.learn(&flight, uncached);
+        if !outcome.failed {
+            self.learn(&flight, uncached);
+        }
         let Some(address) = flight.host else { return };
-        if outcome.failed {
-            self.ban(now, address);
+        let patience = Micros::new(self.config.health.stall.get() / 4);
+        let limit = self.limit(&flight, &self.hosts[&address], patience);
+        let gave_up = outcome.aborted && now.since(flight.last_token) > limit;
+        if outcome.failed || gave_up {
+            self.on_failure(now, address, flight.probe);
         } else if !outcome.aborted && (200..500).contains(&outcome.status) {
             let host = self.hosts.get_mut(&address).unwrap();
-            (host.failures, host.banned_until) = (0, Instant::ZERO);
+            host.health.on_success(now, flight.probe);
             if outcome.status < 300 {
                 let time = now.since(flight.sent).get();
                 host.e2e = if host.e2e == 0 {
@@ -320,6 +346,7 @@ impl Reference {
                 host.peer_sums.add(sums);
             }
         }
+        self.watch(now);
         for flight in self.flights.values_mut() {
             if let (false, true, Some(address)) = (flight.stream, flight.prefilling, flight.host) {
                 let per_token = self.hosts[&address].per_token;
