@@ -24,6 +24,7 @@ pub fn snapshot_of(hosts: usize) -> Vec<u8> {
             weight: 1,
             models: [1, 0, 0, 0],
             state: plimsoll_core::host::State::Ready,
+            since: Instant::from_micros(0),
             polled: Some(Polled {
                 at: NOW,
                 running: (busy % 40) as u32,

@@ -5,6 +5,7 @@
 use plimsoll_core::{
     collect::{Collector, PollFailure, Task},
     config::Config,
+    host::Address,
     snapshot::View,
     time::{Instant, Micros},
 };
@@ -31,6 +32,9 @@ struct Targets {
     admin_cluster: String,
     poll_cluster: String,
     poll_path: String,
+    check_path: String,
+    warm_path: String,
+    warm_body: String,
 }
 
 impl Targets {
@@ -39,6 +43,9 @@ impl Targets {
             admin_cluster: config.discovery.admin_cluster.clone(),
             poll_cluster: config.poll.cluster.clone(),
             poll_path: config.poll.path.clone(),
+            check_path: config.checks.path.clone(),
+            warm_path: config.warmup.path.clone(),
+            warm_body: config.warmup.body.clone(),
         }
     }
 
@@ -53,17 +60,36 @@ impl Targets {
                 ];
                 host.call(&self.admin_cluster, &headers, b"", timeout_ms)
             }
-            Task::Poll(address) => {
-                let address = address.to_string();
-                let headers = [
-                    (":method", "GET"),
-                    (":path", &*self.poll_path),
-                    (":authority", &*address),
-                    (names::POLL_TARGET, &*address),
-                ];
-                host.call(&self.poll_cluster, &headers, b"", timeout_ms)
+            Task::Poll(address) => self.ask(host, address, &self.poll_path, "", timeout_ms),
+            Task::Check(address) => self.ask(host, address, &self.check_path, "", timeout_ms),
+            Task::Warm(address) => {
+                self.ask(host, address, &self.warm_path, &self.warm_body, timeout_ms)
             }
         }
+    }
+
+    /// Asks exactly the host at `address`; posts `body` where there is one.
+    fn ask<H: Host>(
+        &self,
+        host: &H,
+        address: Address,
+        path: &str,
+        body: &str,
+        timeout_ms: u32,
+    ) -> Result<u32, Status> {
+        let address = address.to_string();
+        let method = if body.is_empty() { "GET" } else { "POST" };
+        let headers = [
+            (":method", method),
+            (":path", path),
+            (":authority", &*address),
+            (names::POLL_TARGET, &*address),
+            ("content-type", "application/json"),
+        ];
+        let headers = headers
+            .get(..if body.is_empty() { 4 } else { 5 })
+            .unwrap_or(&headers);
+        host.call(&self.poll_cluster, headers, body.as_bytes(), timeout_ms)
     }
 }
 
@@ -85,6 +111,15 @@ impl Collecting {
     pub fn configure(&mut self, config: Config) {
         self.targets = Targets::of(&config);
         self.collector.configure(config);
+    }
+
+    /// Takes over from the collector that wrote the snapshot under `key`.
+    pub fn resume<H: Host>(&mut self, host: &H, key: &str) {
+        if let Ok((bytes, _)) = host.shared_get(key)
+            && let Ok(view) = View::new_checked(&bytes)
+        {
+            self.collector.resume(&view);
+        }
     }
 
     /// Sends what is due and publishes what is new under `key`.
@@ -125,6 +160,8 @@ impl Collecting {
                     self.collector
                         .on_polled(now, address, Err(PollFailure::NoMetrics));
                 }
+                Task::Check(address) => self.collector.on_checked(now, address, true),
+                Task::Warm(address) => self.collector.on_warmed(now, address),
             }
         }
         self.publish(host, key, now);
@@ -145,6 +182,18 @@ impl Collecting {
         };
         let (_, task) = self.calls.swap_remove(at);
         let status = if headers == 0 { None } else { status(host) };
+        match task {
+            Task::Check(address) => {
+                self.collector.on_checked(now, address, status == Some(200));
+                return true;
+            }
+            Task::Warm(address) => {
+                self.collector.on_warmed(now, address);
+                metrics.add(host, Id::Warmups, 1);
+                return true;
+            }
+            Task::Discover | Task::Poll(_) => {}
+        }
         let body = (status == Some(200))
             .then(|| host.buffer(Buffer::CallResponseBody, 0, body_size).ok())
             .flatten();
@@ -159,6 +208,7 @@ impl Collecting {
                 };
                 self.collector.on_polled(now, address, answer)
             }
+            Task::Check(_) | Task::Warm(_) => false,
         };
         metrics.add(host, if read { Id::PollsOk } else { Id::PollsError }, 1);
         true
@@ -189,7 +239,7 @@ fn status<H: Host>(host: &H) -> Option<u64> {
 fn warn_refused<H: Host>(host: &H, targets: &Targets, task: Task, status: Status) {
     let cluster = match task {
         Task::Discover => &targets.admin_cluster,
-        Task::Poll(_) => &targets.poll_cluster,
+        _ => &targets.poll_cluster,
     };
     host.log(
         Level::Warn,

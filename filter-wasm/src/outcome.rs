@@ -27,7 +27,9 @@ mod flags {
     /// Nothing was sent for too long.
     pub(super) const SI: u64 = 1 << 16;
 
-    pub(super) const FAILED: u64 = UH | UT | LR | UR | UF | UC | UO | URX | SI;
+    pub(super) const FAILED: u64 = UT | LR | UR | UF | UC | URX | SI;
+    /// The proxy did not ask any host.
+    pub(super) const UNASKED: u64 = UH | UO;
 }
 
 /// Reads the outcome of the current stream. `status` is what the response headers said, 0 if there were none; `whole`
@@ -55,9 +57,10 @@ const BROKEN_OFF: &[u8] = b"upstream_reset_after_response_started";
 fn of(status: u16, code: Option<u16>, flags: Option<u64>) -> Outcome {
     let flags = flags.unwrap_or(0);
     let status = code.filter(|code| *code != 0).unwrap_or(status);
-    let failed = status >= 500 || flags & flags::FAILED != 0;
+    let asked = flags & flags::UNASKED == 0;
+    let failed = asked && (status >= 500 || flags & flags::FAILED != 0);
     // No response and no failure of ours: the client left before one came.
-    let aborted = flags & flags::DC != 0 || (status == 0 && !failed);
+    let aborted = flags & flags::DC != 0 || (status == 0 && !failed && asked);
     Outcome {
         status,
         aborted,
@@ -85,6 +88,8 @@ mod tests {
             end(503, Some(503), flags::UF | flags::URX),
             (503, false, true)
         );
+        // The proxy's own limit says nothing of the host.
+        assert_eq!(end(503, Some(503), flags::UO), (503, false, false));
         assert_eq!(end(429, Some(429), 0), (429, false, false));
         assert_eq!(end(504, Some(504), flags::UT), (504, false, true));
     }

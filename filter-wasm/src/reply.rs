@@ -6,12 +6,11 @@ use crate::host::{Action, Host};
 
 /// Answers a request that no host may have.
 pub(crate) fn reject<H: Host>(host: &H, reason: Reason) -> Action {
-    error(
-        host,
-        503,
-        reason.name(),
-        "no host that may serve this request takes requests",
-    )
+    let (status, message) = match reason {
+        Reason::Full(_) => (429, "every host has as many requests as it may have"),
+        _ => (503, "no host that may serve this request takes requests"),
+    };
+    error(host, status, reason.name(), message)
 }
 
 /// Answers with `status` and a JSON error of `code`.

@@ -32,14 +32,21 @@ struct Draft {
     failed_check: bool,
     check_pending: bool,
     outlier: bool,
+    excluded: bool,
+    leaving: bool,
 }
 
 impl Draft {
     fn finish(self) -> Option<Found> {
-        let state = if self.draining {
+        // A weight of nothing is an operator's way to drain, and a host that Envoy will remove keeps what it has until then.
+        let state = if self.draining || self.leaving || self.weight == Some(0) {
             State::Draining
         // Envoy fails a host until its first check has passed; our polls will tell sooner.
-        } else if self.unhealthy || self.outlier || (self.failed_check && !self.check_pending) {
+        } else if self.unhealthy
+            || self.outlier
+            || self.excluded
+            || (self.failed_check && !self.check_pending)
+        {
             State::Down
         } else {
             State::Ready
@@ -74,6 +81,8 @@ impl Draft {
             b"failed_active_health_check" => self.failed_check = set,
             b"pending_active_hc" => self.check_pending = set,
             b"failed_outlier_check" => self.outlier = set,
+            b"excluded_via_immediate_hc_fail" => self.excluded = set,
+            b"pending_dynamic_removal" => self.leaving = set,
             _ => {}
         }
     }

@@ -7,16 +7,18 @@
 mod discovery;
 #[cfg(test)]
 mod tests;
+mod watched;
 
 use alloc::vec::Vec;
 
 use crate::config::Config;
 use crate::fleet::Listed;
-use crate::host::{self, Address, MODELS, Polled, State};
+use crate::host::{Address, Polled, State};
 use crate::rng::Rng;
 use crate::scrape::{self, EngineFacts};
-use crate::snapshot;
+use crate::snapshot::{self, View};
 use crate::time::{Instant, Micros};
+use watched::Watched;
 
 /// Something to ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub enum Task {
     Discover,
     /// A host's metrics.
     Poll(Address),
+    /// Whether a host is well.
+    Check(Address),
+    /// A small completion, so that a host is warm.
+    Warm(Address),
 }
 
 /// Why a poll brought nothing.
@@ -36,21 +42,8 @@ pub enum PollFailure {
     NoMetrics,
 }
 
-#[derive(Clone, Debug)]
-struct Watched {
-    address: Address,
-    weight: u32,
-    configured_models: bool,
-    models: [u64; MODELS],
-    /// By the proxy's own checks.
-    state: State,
-    polled: Option<Polled>,
-    next_poll: Instant,
-    /// Until then an answer is awaited.
-    asked_until: Option<Instant>,
-    failures: u32,
-    listed: bool,
-}
+/// Pause between two small completions to one host, jittered by a quarter.
+const WARM_PAUSE: Micros = Micros::from_millis(100);
 
 /// The collector of one pool.
 #[derive(Clone, Debug)]
@@ -58,6 +51,8 @@ pub struct Collector {
     config: Config,
     rng: Rng,
     hosts: Vec<Watched>,
+    /// Whether there has been a list: who is on a later one has joined.
+    began: bool,
     next_discovery: Instant,
     discovering_until: Option<Instant>,
     epoch: u64,
@@ -77,6 +72,7 @@ impl Collector {
         let mut collector = Self {
             rng: Rng::new(seed),
             hosts: Vec::new(),
+            began: false,
             next_discovery: Instant::ZERO,
             discovering_until: None,
             epoch: 0,
@@ -133,29 +129,21 @@ impl Collector {
     }
 
     fn list(&mut self, address: Address, weight: u32, state: State, models: Option<&[u64]>) {
-        let configured_models = models.is_some_and(|models| !models.is_empty());
         let room = self.hosts.len() < self.config.limits.hosts;
         match self.hosts.iter_mut().find(|host| host.address == address) {
             Some(host) => {
                 self.changed |= host.state != state || host.weight != weight;
-                host.state = state;
+                host.on_state(self.looked, state, &self.config);
                 host.weight = weight;
                 host.listed = true;
             }
             None if room => {
                 self.changed = true;
-                self.hosts.push(Watched {
-                    address,
-                    weight,
-                    configured_models,
-                    models: host::first_models(models.unwrap_or_default()),
-                    state,
-                    polled: None,
-                    next_poll: Instant::ZERO,
-                    asked_until: None,
-                    failures: 0,
-                    listed: true,
-                });
+                let mut host = Watched::new(address, weight, state, models);
+                if self.began {
+                    host.begin(self.looked, &self.config);
+                }
+                self.hosts.push(host);
             }
             None => {}
         }
@@ -165,6 +153,30 @@ impl Collector {
         let before = self.hosts.len();
         self.hosts.retain(|host| host.listed);
         self.changed |= self.hosts.len() != before;
+        self.began |= !self.hosts.is_empty();
+    }
+
+    /// Takes over from the collector that wrote `snapshot`, so that a change of collectors changes no decision.
+    pub fn resume(&mut self, snapshot: &View<'_>) {
+        for record in snapshot.records() {
+            let known = self.hosts.iter().any(|host| host.address == record.address);
+            if !known && self.config.hosts.is_empty() {
+                let state = match record.state {
+                    State::Draining => State::Draining,
+                    _ => State::Ready,
+                };
+                self.list(record.address, record.weight, state, None);
+            }
+            let mut hosts = self.hosts.iter_mut();
+            if let Some(host) = hosts.find(|host| host.address == record.address) {
+                host.resume(record.state, record.since, record.polled);
+                if !host.configured_models {
+                    host.models = record.models;
+                }
+            }
+        }
+        self.began |= !self.hosts.is_empty();
+        self.outrun(snapshot.epoch());
     }
 
     /// Calls `ask` for everything that is due. An `ask` that returns false could not be sent and is tried again on the next tick.
@@ -188,21 +200,49 @@ impl Collector {
                 self.next_discovery = now + self.config.discovery.every;
             }
         }
-        let every = self.config.poll.every;
-        for host in &mut self.hosts {
-            if host.asked_until.is_some_and(|until| now >= until) {
-                host.asked_until = None;
-                self.changed |= host.fail(self.config.poll.unhealthy_after);
+        self.run_errands(now, &mut ask);
+    }
+
+    fn run_errands(&mut self, now: Instant, ask: &mut dyn FnMut(Task, Micros) -> bool) {
+        let Self {
+            config,
+            rng,
+            changed,
+            hosts,
+            ..
+        } = self;
+        let timeout = config.poll.timeout;
+        let mut jittered = |every: Micros| {
+            let half = u32::try_from(every.get() / 2).unwrap_or(u32::MAX);
+            Micros::new(every.get() - every.get() / 4 + u64::from(rng.below(half)))
+        };
+        let checks = config.checks.every > Micros::ZERO;
+        for host in hosts {
+            let (address, before) = (host.address, host.shown());
+            if host.poll.is_lost(now) && !checks {
+                host.on_check(now, false, config);
             }
-            if host.asked_until.is_none()
-                && now >= host.next_poll
-                && ask(Task::Poll(host.address), timeout)
+            if host.poll.is_due(now) && ask(Task::Poll(address), timeout) {
+                host.poll.asked(now, timeout, jittered(config.poll.every));
+            }
+            if host.check.is_lost(now) {
+                host.on_check(now, false, config);
+            }
+            if checks && host.check.is_due(now) && ask(Task::Check(address), timeout) {
+                let every = jittered(config.checks.every);
+                host.check.asked(now, timeout, every);
+            }
+            if host.warm.is_lost(now) {
+                host.on_warmed(now);
+            }
+            let patience = config.warmup.timeout;
+            if host.warm.is_due(now)
+                && host.wants_warmth(now, config)
+                && ask(Task::Warm(address), patience)
             {
-                host.asked_until = Some(now + overdue);
-                let half = u32::try_from(every.get() / 2).unwrap_or(u32::MAX);
-                host.next_poll = now
-                    + Micros::new(every.get() - every.get() / 4 + u64::from(self.rng.below(half)));
+                host.warm.asked(now, patience, jittered(WARM_PAUSE));
             }
+            *changed |= host.shown() != before;
         }
     }
 
@@ -211,11 +251,7 @@ impl Collector {
         self.next_discovery = Instant::ZERO;
         self.discovering_until = None;
         for host in &mut self.hosts {
-            host.next_poll = Instant::ZERO;
-            host.asked_until = None;
-            if let Some(polled) = &mut host.polled {
-                polled.at = polled.at.min(now);
-            }
+            host.on_clock_set_back(now);
         }
     }
 
@@ -242,45 +278,56 @@ impl Collector {
         address: Address,
         answer: Result<&[u8], PollFailure>,
     ) -> bool {
-        let unhealthy_after = self.config.poll.unhealthy_after;
         let Some(host) = self.hosts.iter_mut().find(|host| host.address == address) else {
             return false;
         };
-        host.asked_until = None;
-        match answer {
-            Ok(page) => {
-                let mut facts = EngineFacts::default();
-                let recognised = scrape::parse(page, &mut facts);
-                self.news = true;
-                self.changed |= host.failures >= unhealthy_after;
-                host.failures = 0;
-                if recognised == 0 {
-                    return false;
-                }
-                self.changed |= host.polled.is_none();
-                host.polled = Some(Polled {
-                    at: now,
-                    running: facts.running,
-                    waiting: facts.waiting,
-                    kv_used_q16: facts.kv_used_q16,
-                    kv_capacity_tokens: facts.kv_capacity_tokens,
-                });
-                if !host.configured_models
-                    && let Some(first) = host.models.first_mut()
-                {
-                    *first = facts.model;
-                }
-                true
-            }
-            Err(PollFailure::NoMetrics) => {
-                self.changed |= host.failures >= unhealthy_after;
-                host.failures = 0;
-                false
-            }
-            Err(PollFailure::Unreachable) => {
-                self.changed |= host.fail(unhealthy_after);
-                false
-            }
+        host.poll.answered();
+        if self.config.checks.every == Micros::ZERO {
+            let before = host.shown();
+            let well = !matches!(answer, Err(PollFailure::Unreachable));
+            host.on_check(now, well, &self.config);
+            self.changed |= host.shown() != before;
+        }
+        let Ok(page) = answer else { return false };
+        let mut facts = EngineFacts::default();
+        let recognised = scrape::parse(page, &mut facts);
+        self.news = true;
+        if recognised == 0 {
+            return false;
+        }
+        self.changed |= host.polled.is_none();
+        host.on_report(Polled {
+            at: now,
+            running: facts.running,
+            waiting: facts.waiting,
+            kv_used_q16: facts.kv_used_q16,
+            kv_capacity_tokens: facts.kv_capacity_tokens,
+        });
+        if !host.configured_models
+            && let Some(first) = host.models.first_mut()
+        {
+            *first = facts.model;
+        }
+        true
+    }
+
+    /// A host has answered a check, or has not; `well` says that it answered 200.
+    pub fn on_checked(&mut self, now: Instant, address: Address, well: bool) {
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.address == address) {
+            host.check.answered();
+            let before = host.shown();
+            host.on_check(now, well, &self.config);
+            self.changed |= host.shown() != before;
+        }
+    }
+
+    /// A host has answered a small completion, well or not.
+    pub fn on_warmed(&mut self, now: Instant, address: Address) {
+        if let Some(host) = self.hosts.iter_mut().find(|host| host.address == address) {
+            host.warm.answered();
+            let before = host.shown();
+            host.on_warmed(now);
+            self.changed |= host.shown() != before;
         }
     }
 
@@ -302,28 +349,15 @@ impl Collector {
         self.published = Some(now);
         // Readers look for another epoch, not for a larger one, so running over is harmless.
         self.epoch = self.epoch.wrapping_add(1);
-        let unhealthy_after = self.config.poll.unhealthy_after;
         let listed = self.hosts.iter().map(|host| Listed {
             address: host.address,
             weight: host.weight,
             models: host.models,
-            state: if host.failures >= unhealthy_after && host.state == State::Ready {
-                State::Down
-            } else {
-                host.state
-            },
-            since: Instant::ZERO,
+            state: host.shown(),
+            since: host.since(),
             polled: host.polled,
         });
         snapshot::write(out, self.epoch, now, self.writer, listed);
         true
-    }
-}
-
-impl Watched {
-    /// Notes a failed poll; true when that takes the host out.
-    fn fail(&mut self, unhealthy_after: u32) -> bool {
-        self.failures = self.failures.saturating_add(1);
-        self.failures == unhealthy_after
     }
 }

@@ -154,9 +154,65 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             "unhealthy_after",
             &mut p.unhealthy_after,
             1..=1000,
-            "Failed polls in a row that take a host out",
+            "Failed polls or checks in a row that take a host out",
+        );
+        count(
+            v,
+            "healthy_after",
+            &mut p.healthy_after,
+            1..=1000,
+            "Good ones in a row that bring it back",
         );
     });
+    v.section(
+        "checks",
+        "Checks of the collector's own, beside the polls",
+        &mut |v| {
+            let k = &mut c.checks;
+            v.text(
+                "path",
+                &mut k.path,
+                "Path that answers 200 when a host is well",
+            );
+            millis(
+                v,
+                "every_ms",
+                &mut k.every,
+                0..=600_000,
+                "Mean interval between checks of one host; 0 for none: polls tell",
+            );
+        },
+    );
+    v.section(
+        "warmup",
+        "Small completions that the collector sends",
+        &mut |v| {
+            let w = &mut c.warmup;
+            count(
+                v,
+                "requests",
+                &mut w.requests,
+                0..=1000,
+                "So many before a host that joins or comes back gets traffic; 0 for none",
+            );
+            millis(
+                v,
+                "keep_warm_ms",
+                &mut w.keep_warm,
+                0..=3_600_000,
+                "An idle host gets one this often; 0 for never",
+            );
+            v.text("path", &mut w.path, "Path they are posted to");
+            v.text("body", &mut w.body, "What is posted");
+            millis(
+                v,
+                "timeout_ms",
+                &mut w.timeout,
+                10..=600_000,
+                "Time after which one has failed",
+            );
+        },
+    );
     millis(
         v,
         "tick_ms",

@@ -100,8 +100,34 @@ pub struct Poll {
     pub every: Micros,
     /// After this long without an answer a poll has failed.
     pub timeout: Micros,
-    /// This many failures in a row take the host out until a poll succeeds.
+    /// This many failures in a row take the host out.
     pub unhealthy_after: u32,
+    /// This many successes in a row bring it back.
+    pub healthy_after: u32,
+}
+
+/// Checks of the collector's own, beside the polls: for a fleet that nobody else checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checks {
+    /// Path that answers 200 when the host is well.
+    pub path: String,
+    /// Mean interval between checks of one host; zero for none, and then polls tell whether a host is well.
+    pub every: Micros,
+}
+
+/// Small completions that the collector sends, so that hosts are warm.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warmup {
+    /// So many before a host that joins or comes back gets its first request; 0 for none.
+    pub requests: u32,
+    /// A host that has been idle for so long gets one; zero for none.
+    pub keep_warm: Micros,
+    /// Path they are posted to.
+    pub path: String,
+    /// What is posted.
+    pub body: String,
+    /// After this long without an answer one has failed.
+    pub timeout: Micros,
 }
 
 /// Weights of the predicted-time score, all Q16. The optimum is flat: a factor of two on any of them moves the composite by 2-3 %
@@ -243,6 +269,10 @@ pub struct Config {
     pub discovery: Discovery,
     /// How engines are polled.
     pub poll: Poll,
+    /// Checks beside the polls.
+    pub checks: Checks,
+    /// Requests that keep hosts warm.
+    pub warmup: Warmup,
     /// Interval of a worker's exchange with the others and with the snapshot.
     pub tick: Micros,
     /// Bytes of body after which the host is named, even if the body goes on.
@@ -293,6 +323,18 @@ impl Default for Config {
                 every: Micros::from_millis(200),
                 timeout: Micros::from_millis(1000),
                 unhealthy_after: 3,
+                healthy_after: 2,
+            },
+            checks: Checks {
+                path: "/health".into(),
+                every: Micros::ZERO,
+            },
+            warmup: Warmup {
+                requests: 0,
+                keep_warm: Micros::ZERO,
+                path: "/v1/completions".into(),
+                body: r#"{"prompt":"Plimsoll","max_tokens":1}"#.into(),
+                timeout: Micros::from_millis(10_000),
             },
             tick: Micros::from_millis(25),
             decide_after_bytes: 64 * 1024,

@@ -35,7 +35,7 @@ fn every_error_is_named_at_once() {
         "hosts[2].address: missing",
         "hosts[3].colour: unknown field; accepted here: address, weight, models",
         "poll.every_ms: -1 is not accepted; give an integer from 20 to 60000",
-        "poll.speed: unknown field; accepted here: cluster, path, every_ms, timeout_ms, unhealthy_after",
+        "poll.speed: unknown field; accepted here: cluster, path, every_ms, timeout_ms, unhealthy_after, healthy_after",
         "weights: [] is not accepted; give an object",
         "tick_ms: 1.5 is not accepted",
         "tie_band: 2 is not accepted; give a number from 0 to 1",

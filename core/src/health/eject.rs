@@ -41,6 +41,22 @@ pub struct Events {
 }
 
 impl Events {
+    /// All of it: the five causes, capped, recovered, stalls, jumps.
+    pub const fn counts(&self) -> [u64; 9] {
+        let [a, b, c, d, e] = self.opened;
+        [
+            a,
+            b,
+            c,
+            d,
+            e,
+            self.capped,
+            self.recovered,
+            self.stalls,
+            self.jumps,
+        ]
+    }
+
     fn opened(&mut self, cause: Cause) {
         if let Some(count) = self.opened.get_mut(cause as usize) {
             *count = count.saturating_add(1);

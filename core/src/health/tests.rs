@@ -229,6 +229,6 @@ fn a_rising_host_takes_part_in_its_share_of_requests() {
         (0..10_000u64).filter(takes).count() as u64
     };
     for key in 1..5 {
-        assert!(part(key).abs_diff(10_000 * share >> 16) < 300, "{key}");
+        assert!(part(key).abs_diff((10_000 * share) >> 16) < 300, "{key}");
     }
 }

@@ -66,18 +66,27 @@ impl Router {
                 }
             }
         }
-        while any {
-            // Those first that have been silent for longest: the cap may not allow all.
-            let hosts = self.fleet.hosts_mut();
+        if any {
+            self.eject_silent(now);
+        }
+    }
+
+    /// Those first that have been silent for longest: the cap may not allow all.
+    fn eject_silent(&mut self, now: Instant) {
+        let (settings, seed) = (&self.config.health, self.seed);
+        let hosts = self.fleet.hosts_mut();
+        let longest = |hosts: &[Host]| {
             let silent = hosts.iter().enumerate().filter(|(_, h)| h.health.silent);
             let longest = silent.min_by_key(|(_, host)| (host.health.alive, host.key));
-            let Some((index, _)) = longest else { break };
+            longest.map(|(index, _)| index)
+        };
+        while let Some(index) = longest(hosts) {
             if let Some(host) = hosts.get_mut(index) {
                 host.health.silent = false;
                 // Where the cap leaves no room, it is asked for again after as long a silence.
                 host.health.alive = now;
             }
-            let (seed, events) = (self.seed, &mut self.events);
+            let events = &mut self.events;
             eject::open(hosts, index, now, Cause::Stall, seed, settings, events);
         }
     }

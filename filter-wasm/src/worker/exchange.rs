@@ -145,9 +145,12 @@ impl Worker {
             );
         }
         let (config, me) = (self.router.config(), self.me);
-        let collecting = self
-            .collecting
-            .get_or_insert_with(|| Collecting::new(config.clone(), me));
+        let keys = &self.keys;
+        let collecting = self.collecting.get_or_insert_with(|| {
+            let mut collecting = Collecting::new(config.clone(), me);
+            collecting.resume(host, &keys.snapshot);
+            collecting
+        });
         collecting.tick(host, &self.metrics, &self.keys.snapshot, now);
     }
 
@@ -166,17 +169,19 @@ impl Worker {
     /// Hands the proxy what was counted, and the gauges.
     pub(super) fn publish_metrics<H: Host>(&mut self, host: &H, now: Instant) {
         let overflows = self.router.overflows();
-        for ((id, now), before) in metrics::OVERFLOWS
-            .into_iter()
-            .zip(overflows)
-            .zip(self.overflows)
-        {
+        let health = self.router.health_events().counts();
+        let ids = metrics::OVERFLOWS.into_iter().chain(metrics::HEALTH);
+        let counts = overflows.into_iter().chain(health);
+        let before = self.overflows.into_iter().chain(self.health);
+        for ((id, now), before) in ids.zip(counts).zip(before) {
             self.metrics.count(id, now.saturating_sub(before));
         }
-        self.overflows = overflows;
+        (self.overflows, self.health) = (overflows, health);
         self.metrics.flush(host);
         self.metrics
             .set(host, Id::Hosts, self.router.host_count() as u64);
+        self.metrics
+            .set(host, Id::Ejected, self.router.ejected() as u64);
         if let Some(age) = self.router.snapshot_age(now) {
             self.metrics.set(host, Id::SnapshotAgeMs, age.get() / 1000);
         }

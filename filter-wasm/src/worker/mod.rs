@@ -66,6 +66,8 @@ pub struct Worker {
     last_tick: Instant,
     /// What had not fitted into fixed tables when it was last published.
     overflows: [u64; 4],
+    /// What had happened to hosts' health then.
+    health: [u64; 9],
 }
 
 impl Worker {
@@ -94,8 +96,10 @@ impl Worker {
             collecting: None,
             last_tick: Instant::ZERO,
             overflows: [0; 4],
+            health: [0; 9],
         };
         worker.needs_model = worker.router.needs_model();
+        worker.metrics.count(Id::WorkerStarts, 1);
         worker
     }
 
@@ -314,7 +318,8 @@ impl Worker {
         }
         self.router.on_done(now, ticket, outcome);
         self.metrics.count(Id::Aborted, u64::from(outcome.aborted));
-        self.metrics.count(Id::Failed, u64::from(outcome.failed));
+        let failed = outcome.failed || (outcome.status >= 500 && !outcome.aborted);
+        self.metrics.count(Id::Failed, u64::from(failed));
         self.metrics.set(host, Id::E2eUs, now.since(started).get());
         // A worker that has been replaced, or whose host has no ticks, must not keep what it counted.
         if now.since(self.last_tick) > NO_TICKS {

@@ -30,6 +30,8 @@ pub(super) struct CoreRouter {
     router: Router,
     tickets: HashKeyed<Ticket>,
     weights: Vec<u32>,
+    /// When each host joined; nothing for one that is not listed.
+    joined: Vec<Option<Instant>>,
     epoch: u64,
     snapshot: Vec<u8>,
     next_tick: Instant,
@@ -81,6 +83,7 @@ impl CoreRouter {
             tick: config.tick,
             router: Router::new(config, conditions.seed),
             tickets: HashKeyed::default(),
+            joined: vec![None; weights.len()],
             weights,
             epoch: 0,
             snapshot: Vec::new(),
@@ -105,6 +108,12 @@ impl Policy for CoreRouter {
     fn poll(&mut self, now: u64, hosts: &[Polled]) {
         let now = Instant::from_micros(now);
         self.epoch += 1;
+        for (joined, polled) in self.joined.iter_mut().zip(hosts) {
+            // Whoever is on the first list was always there; later ones start slowly, as the collector would have it.
+            let since = if self.epoch == 1 { Instant::ZERO } else { now };
+            *joined = polled.listed.then(|| joined.unwrap_or(since));
+        }
+        let joined = &self.joined;
         let listed = hosts
             .iter()
             .zip(&self.weights)
@@ -115,6 +124,7 @@ impl Policy for CoreRouter {
                 weight,
                 models: [0; host::MODELS],
                 state: State::Ready,
+                since: joined.get(host).copied().flatten().unwrap_or_default(),
                 polled: Some(host::Polled {
                     at: Instant::from_micros(polled.at),
                     running: polled.running,
