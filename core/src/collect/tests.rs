@@ -1,3 +1,5 @@
+mod health;
+
 use super::*;
 use crate::snapshot::{Record, View};
 use alloc::format;
@@ -90,7 +92,9 @@ fn a_host_that_stops_answering_goes_down_and_comes_back() {
         collector.on_polled(at(1010 + 1000 * i), a, Err(PollFailure::Unreachable));
     }
     assert_eq!(records(&mut collector, at(5000))[0].state, State::Down);
-    collector.on_polled(at(5010), a, Err(PollFailure::NoMetrics));
+    for _ in 0..2 {
+        collector.on_polled(at(5010), a, Err(PollFailure::NoMetrics));
+    }
     assert_eq!(
         records(&mut collector, at(5020))[0].state,
         State::Ready,

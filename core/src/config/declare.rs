@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::{Config, ConfiguredHost, Policy, Weights};
+use super::{Config, ConfiguredHost, Policy, Weights, health};
 use crate::host::Address;
 use crate::time::Micros;
 
@@ -28,7 +28,7 @@ pub(super) trait Visitor {
     fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor));
 }
 
-fn millis(
+pub(super) fn millis(
     v: &mut dyn Visitor,
     name: &str,
     field: &mut Micros,
@@ -40,7 +40,13 @@ fn millis(
     *field = Micros::from_millis(value);
 }
 
-fn count(v: &mut dyn Visitor, name: &str, field: &mut u32, range: RangeInclusive<u64>, doc: &str) {
+pub(super) fn count(
+    v: &mut dyn Visitor,
+    name: &str,
+    field: &mut u32,
+    range: RangeInclusive<u64>,
+    doc: &str,
+) {
     let mut value = u64::from(*field);
     v.integer(name, &mut value, range, doc);
     *field = u32::try_from(value).unwrap_or(u32::MAX);
@@ -164,55 +170,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             "Good ones in a row that bring it back",
         );
     });
-    v.section(
-        "checks",
-        "Checks of the collector's own, beside the polls",
-        &mut |v| {
-            let k = &mut c.checks;
-            v.text(
-                "path",
-                &mut k.path,
-                "Path that answers 200 when a host is well",
-            );
-            millis(
-                v,
-                "every_ms",
-                &mut k.every,
-                0..=600_000,
-                "Mean interval between checks of one host; 0 for none: polls tell",
-            );
-        },
-    );
-    v.section(
-        "warmup",
-        "Small completions that the collector sends",
-        &mut |v| {
-            let w = &mut c.warmup;
-            count(
-                v,
-                "requests",
-                &mut w.requests,
-                0..=1000,
-                "So many before a host that joins or comes back gets traffic; 0 for none",
-            );
-            millis(
-                v,
-                "keep_warm_ms",
-                &mut w.keep_warm,
-                0..=3_600_000,
-                "An idle host gets one this often; 0 for never",
-            );
-            v.text("path", &mut w.path, "Path they are posted to");
-            v.text("body", &mut w.body, "What is posted");
-            millis(
-                v,
-                "timeout_ms",
-                &mut w.timeout,
-                10..=600_000,
-                "Time after which one has failed",
-            );
-        },
-    );
+    health::declare_collector(&mut c.checks, &mut c.warmup, v);
     millis(
         v,
         "tick_ms",
@@ -298,84 +256,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             "Write records to filter state `wasm.plimsoll_record`, in base64",
         );
     });
-    v.section("health", "When a host is trusted with requests", &mut |v| {
-        let h = &mut c.health;
-        count(
-            v,
-            "consecutive_failures",
-            &mut h.consecutive_failures,
-            1..=1000,
-            "Failures in a row that eject a host",
-        );
-        v.decimal(
-            "error_rate",
-            &mut h.error_rate,
-            0..=1,
-            "Share of failures that ejects a host, if it is three times the rest's",
-        );
-        count(
-            v,
-            "min_requests",
-            &mut h.min_requests,
-            1..=1_000_000,
-            "Requests in the window before a share counts",
-        );
-        millis(
-            v,
-            "window_ms",
-            &mut h.window,
-            100..=600_000,
-            "Length of the window of outcomes",
-        );
-        millis(
-            v,
-            "open_ms",
-            &mut h.open,
-            10..=600_000,
-            "First ejection of a host; doubles each time, with jitter",
-        );
-        millis(
-            v,
-            "max_open_ms",
-            &mut h.max_open,
-            10..=3_600_000,
-            "Longest ejection; after as long without one the next is a first again",
-        );
-        count(
-            v,
-            "probes",
-            &mut h.probes,
-            1..=1000,
-            "Requests at once that a worker tries an ejected host with",
-        );
-        v.decimal(
-            "max_ejected",
-            &mut h.max_ejected,
-            0..=1,
-            "Share of the hosts that may be ejected at once",
-        );
-        millis(
-            v,
-            "stall_ms",
-            &mut h.stall,
-            100..=3_600_000,
-            "Silence with work in hand, at the least, that ejects a host",
-        );
-        millis(
-            v,
-            "slow_start_ms",
-            &mut h.slow_start,
-            0..=3_600_000,
-            "Ramp of a host that joins or recovers; 0 for none",
-        );
-        count(
-            v,
-            "slow_start_curve",
-            &mut h.slow_start_curve,
-            1..=4,
-            "Exponent of the ramp: 1 is linear",
-        );
-    });
+    health::declare(&mut c.health, v);
     v.section("priors", "Beliefs before the first response", &mut |v| {
         let p = &mut c.priors;
         v.integer(

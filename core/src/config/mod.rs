@@ -7,6 +7,7 @@
 
 mod declare;
 mod describe;
+mod health;
 mod host;
 mod parse;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub use health::{Checks, Health, Warmup};
 pub use host::ConfiguredHost;
 
 use crate::choose::Rules;
@@ -106,30 +108,6 @@ pub struct Poll {
     pub healthy_after: u32,
 }
 
-/// Checks of the collector's own, beside the polls: for a fleet that nobody else checks.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Checks {
-    /// Path that answers 200 when the host is well.
-    pub path: String,
-    /// Mean interval between checks of one host; zero for none, and then polls tell whether a host is well.
-    pub every: Micros,
-}
-
-/// Small completions that the collector sends, so that hosts are warm.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Warmup {
-    /// So many before a host that joins or comes back gets its first request; 0 for none.
-    pub requests: u32,
-    /// A host that has been idle for so long gets one; zero for none.
-    pub keep_warm: Micros,
-    /// Path they are posted to.
-    pub path: String,
-    /// What is posted.
-    pub body: String,
-    /// After this long without an answer one has failed.
-    pub timeout: Micros,
-}
-
 /// Weights of the predicted-time score, all Q16. The optimum is flat: a factor of two on any of them moves the composite by 2-3 %
 /// (research/routing-lab.md section 3), so there is seldom a reason to touch them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -178,40 +156,6 @@ pub struct Recording {
     pub log: bool,
     /// To filter state `wasm.plimsoll_record`.
     pub filter_state: bool,
-}
-
-/// When a host is trusted with requests ([`crate::health`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Health {
-    /// Failures in a row that open a host's breaker at once.
-    pub consecutive_failures: u32,
-    /// Share of failures (Q16) in the window from which a host is an outlier, if the rest of the fleet fails much less.
-    pub error_rate: u64,
-    /// Requests in the window from which a share means something.
-    pub min_requests: u32,
-    /// Length of the window.
-    pub window: Micros,
-    /// First open phase of a breaker.
-    pub open: Micros,
-    /// Longest open phase, jitter apart; after as long without a failure the back-off starts afresh.
-    pub max_open: Micros,
-    /// Requests at once that one worker sends to a half-open host.
-    pub probes: u32,
-    /// Share of the fleet (Q16) that breakers may eject.
-    pub max_ejected: u64,
-    /// Least silence of a host with work in hand that counts as a stall.
-    pub stall: Micros,
-    /// Length of the slow start of a host that answers; zero for none.
-    pub slow_start: Micros,
-    /// Exponent of the ramp: 1 is linear.
-    pub slow_start_curve: u32,
-}
-
-impl Health {
-    /// The longest open phase with its jitter.
-    pub fn longest_open(&self) -> Micros {
-        Micros::new(self.max_open.get().saturating_add(self.max_open.get() / 4))
-    }
 }
 
 /// What is believed before the first response has been seen.
@@ -325,17 +269,8 @@ impl Default for Config {
                 unhealthy_after: 3,
                 healthy_after: 2,
             },
-            checks: Checks {
-                path: "/health".into(),
-                every: Micros::ZERO,
-            },
-            warmup: Warmup {
-                requests: 0,
-                keep_warm: Micros::ZERO,
-                path: "/v1/completions".into(),
-                body: r#"{"prompt":"Plimsoll","max_tokens":1}"#.into(),
-                timeout: Micros::from_millis(10_000),
-            },
+            checks: Checks::default(),
+            warmup: Warmup::default(),
             tick: Micros::from_millis(25),
             decide_after_bytes: 64 * 1024,
             buffer_limit_bytes: 1024 * 1024,
@@ -355,19 +290,7 @@ impl Default for Config {
                 log: true,
                 filter_state: false,
             },
-            health: Health {
-                consecutive_failures: 5,
-                error_rate: fixed::ONE * 3 / 10,
-                min_requests: 10,
-                window: Micros::from_millis(10_000),
-                open: Micros::from_millis(1000),
-                max_open: Micros::from_millis(60_000),
-                probes: 1,
-                max_ejected: fixed::ONE / 2,
-                stall: Micros::from_millis(10_000),
-                slow_start: Micros::from_millis(30_000),
-                slow_start_curve: 1,
-            },
+            health: Health::default(),
             priors: Priors {
                 prefill_ns_per_token: 30_000,
                 bytes_per_token: 4 * fixed::ONE,

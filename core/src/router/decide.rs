@@ -280,9 +280,9 @@ fn hashed_bytes(request: &Request<'_>) -> u64 {
 }
 
 fn step(router: &Router, now: Instant) -> Step {
-    let fresh = |stamp| now.since(stamp) <= router.config.stale_after;
+    let fresh = |at| now.since(at) <= router.config.stale_after;
     match router.snapshot {
-        Some(snapshot) if snapshot.polled && fresh(snapshot.stamp) => Step::Full,
+        Some(snapshot) if fresh(snapshot.stamp) && snapshot.polled.is_some_and(fresh) => Step::Full,
         _ if router.fleet.learned.samples > 0
             || router
                 .fleet

@@ -106,7 +106,7 @@ impl Router {
             return Ok(epoch);
         }
         let index = &mut self.index;
-        let polled = view.records().any(|record| record.polled.is_some());
+        let polled = view.records().filter_map(|record| record.polled);
         let listed = view.records().map(|record| Listed {
             address: record.address,
             weight: record.weight,
@@ -125,7 +125,7 @@ impl Router {
             epoch,
             writer,
             stamp,
-            polled,
+            polled: polled.map(|polled| polled.at.min(now)).max(),
         });
 
         self.scratch.loads.fill(Load::default());

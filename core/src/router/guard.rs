@@ -22,6 +22,24 @@ impl Router {
         eject::on_failure(hosts, host, now, flight.probe, self.seed, settings, events);
     }
 
+    /// What happened at a time that is now ahead counts as happening now: it would look fresh until the clock has caught up.
+    pub(super) fn on_clock_set_back(&mut self, now: Instant) {
+        self.swept = now;
+        if let Some(snapshot) = &mut self.snapshot {
+            snapshot.stamp = snapshot.stamp.min(now);
+            snapshot.polled = snapshot.polled.min(Some(now));
+        }
+        for index in 0..self.fleet.hosts().len() {
+            if let Some(host) = self.fleet.get_mut(index) {
+                host.gap.1 = host.gap.1.min(now);
+                host.health.on_clock_set_back(now);
+                if let Some(polled) = &mut host.polled {
+                    polled.at = polled.at.min(now);
+                }
+            }
+        }
+    }
+
     /// Looks for silent hosts, and ends slow starts that are over.
     pub(super) fn watch(&mut self, now: Instant) {
         let settings = &self.config.health;

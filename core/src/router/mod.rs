@@ -69,8 +69,8 @@ struct Applied {
     epoch: u64,
     writer: u64,
     stamp: Instant,
-    /// Whether any engine reports on itself.
-    polled: bool,
+    /// When an engine last reported on itself.
+    polled: Option<Instant>,
 }
 
 /// Working memory of a decision, allocated once.
@@ -300,23 +300,6 @@ impl Router {
         if self.relearn {
             self.relearn = false;
             self.fleet.relearn(&self.config.priors);
-        }
-    }
-
-    /// What happened at a time that is now ahead counts as happening now: it would look fresh until the clock has caught up.
-    fn on_clock_set_back(&mut self, now: Instant) {
-        self.swept = now;
-        if let Some(snapshot) = &mut self.snapshot {
-            snapshot.stamp = snapshot.stamp.min(now);
-        }
-        for index in 0..self.fleet.hosts().len() {
-            if let Some(host) = self.fleet.get_mut(index) {
-                host.gap.1 = host.gap.1.min(now);
-                host.health.on_clock_set_back(now);
-                if let Some(polled) = &mut host.polled {
-                    polled.at = polled.at.min(now);
-                }
-            }
         }
     }
 

@@ -209,7 +209,8 @@ impl Reference {
         let stale_after = self.config.stale_after;
         let fresh = self
             .snapshot
-            .is_some_and(|s| s.polled && now.since(s.stamp) <= stale_after);
+            .and_then(|snapshot| snapshot.polled.map(|at| at.min(snapshot.stamp)))
+            .is_some_and(|at| now.since(at) <= stale_after);
         let experienced = self.samples > 0 || self.hosts.values().any(|h| h.peer_sums.samples > 0);
         if fresh {
             Step::Full

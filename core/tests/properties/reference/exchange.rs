@@ -29,7 +29,7 @@ impl Reference {
             epoch,
             writer,
             stamp: stamp.min(now),
-            polled: list.iter().any(|listed| listed.polled.is_some()),
+            polled: list.iter().filter_map(|l| l.polled).map(|p| p.at).max(),
         });
         let addresses: Vec<Address> = self.hosts.keys().copied().collect();
         let (mut ours, mut others) = (0, 0);

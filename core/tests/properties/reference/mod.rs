@@ -101,7 +101,8 @@ struct Applied {
     epoch: u64,
     writer: u64,
     stamp: Instant,
-    polled: bool,
+    /// When an engine last reported.
+    polled: Option<Instant>,
 }
 
 pub(crate) struct Reference {
