@@ -1,11 +1,13 @@
 //! The chaos suite: faults under load on the real Envoy. `cargo xtask e2e chaos` builds what it needs and runs it.
 
+mod memory;
 mod report;
 mod scenarios;
 mod stage;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use serde_json::{Value, json};
@@ -21,12 +23,19 @@ struct Cli {
     /// Writes every figure to this file.
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Length of the soak, which runs beside the others.
+    #[arg(long, default_value_t = 60)]
+    soak_seconds: u64,
 }
+
+/// The scenario that runs beside the others.
+const SOAK: &str = "soak";
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
     let wanted = cli.scenario.unwrap_or_default();
+    let soak = SOAK.starts_with(&wanted).then(|| soak(cli.soak_seconds));
     let mut rows: Vec<Value> = Vec::new();
     let mut failed = Vec::new();
     for (name, play) in scenarios::ALL {
@@ -42,11 +51,13 @@ async fn main() -> ExitCode {
             Ok(report) => report,
             Err(error) => Report::broken(name, &message(error)),
         };
-        report.print();
-        rows.extend(report.rows());
-        if !report.pass() {
-            failed.push(*name);
-        }
+        conclude(&report, &mut rows, &mut failed);
+    }
+    if let Some(soak) = soak {
+        let report = soak
+            .join()
+            .unwrap_or_else(|panic| Report::broken(SOAK, &words(&*panic)));
+        conclude(&report, &mut rows, &mut failed);
     }
     if let Some(path) = cli.json
         && let Err(error) = std::fs::write(&path, format!("{:#}\n", json!({"scenarios": rows})))
@@ -66,13 +77,35 @@ async fn main() -> ExitCode {
     }
 }
 
+fn conclude(report: &Report, rows: &mut Vec<Value>, failed: &mut Vec<&str>) {
+    report.print();
+    rows.extend(report.rows());
+    if !report.pass() {
+        failed.push(report.name);
+    }
+}
+
+/// Starts the soak on a thread of its own.
+fn soak(seconds: u64) -> std::thread::JoinHandle<Report> {
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        runtime.block_on(scenarios::soak::play(Duration::from_secs(seconds)))
+    })
+}
+
 fn message(error: tokio::task::JoinError) -> String {
     match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
-                .unwrap_or_default()
-        }
+        Ok(panic) => words(&*panic),
         Err(error) => error.to_string(),
     }
+}
+
+fn words(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().cloned();
+    text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string))
+        .unwrap_or_default()
 }

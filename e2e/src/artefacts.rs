@@ -34,6 +34,36 @@ pub fn module() -> &'static Path {
     })
 }
 
+/// The module with test hooks: `PLIMSOLL_WASM_HOOKS`, else built as `cargo xtask e2e chaos` does.
+///
+/// # Panics
+///
+/// When it does not build.
+pub fn module_with_hooks() -> &'static Path {
+    static MODULE: OnceLock<PathBuf> = OnceLock::new();
+    MODULE.get_or_init(|| {
+        env::var_os("PLIMSOLL_WASM_HOOKS").map_or_else(
+            || {
+                // A directory of its own: the shipped module and this one have the same name.
+                let directory = target().join("hooks");
+                cargo(&[
+                    "--release",
+                    "--package",
+                    "plimsoll-filter",
+                    "--features",
+                    "test-hooks",
+                    "--target",
+                    "wasm32-wasip1",
+                    "--target-dir",
+                    &directory.to_string_lossy(),
+                ]);
+                directory.join("wasm32-wasip1/release/plimsoll_filter.wasm")
+            },
+            PathBuf::from,
+        )
+    })
+}
+
 /// The simulator's binary: `PLIMSOLL_SIM`, else built as `cargo xtask e2e` does.
 ///
 /// # Panics
@@ -71,11 +101,11 @@ fn cargo(arguments: &[&str]) {
     );
 }
 
-/// The build directory that this test itself lies in: `<target>/<profile>/deps/<test>`.
+/// The build directory that this program itself lies in: cargo marks it.
 fn target() -> PathBuf {
-    let test = env::current_exe().unwrap_or_default();
-    test.ancestors()
-        .nth(3)
+    let own = env::current_exe().unwrap_or_default();
+    own.ancestors()
+        .find(|directory| directory.join("CACHEDIR.TAG").is_file())
         .map(Path::to_path_buf)
         .unwrap_or_default()
 }

@@ -21,7 +21,7 @@ mod metrics;
 mod stand;
 mod wait;
 
-pub use artefacts::{module, root, sim};
+pub use artefacts::{module, module_with_hooks, root, sim};
 pub use client::{Body, Client, Protocol, Reply, body_in_pieces, chat, raw, whole};
 pub use echo::{Echo, Seen};
 pub use engines::Engines;

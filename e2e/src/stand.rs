@@ -1,7 +1,7 @@
 //! A running Envoy with the module, in front of some hosts.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use plimsoll_envoy::process::free_address;
 use plimsoll_envoy::{
@@ -25,6 +25,8 @@ pub struct Setting {
     pub configuration: Value,
     /// Who chooses the host.
     pub policy: Policy,
+    /// The module; the shipped one when absent.
+    pub module: Option<PathBuf>,
     /// Load the filter from a watched file.
     pub hot_swap: bool,
     /// Read the hosts from a watched file.
@@ -44,6 +46,7 @@ impl Setting {
             hosts: hosts.into_iter().collect(),
             configuration: Value::Object(serde_json::Map::new()),
             policy: Policy::Plimsoll,
+            module: None,
             hot_swap: false,
             discovery: false,
             concurrency: 1,
@@ -110,7 +113,10 @@ impl Stand {
             endpoints: setting
                 .discovery
                 .then(|| directory.path().join("endpoints.json")),
-            module: module().to_path_buf(),
+            module: setting
+                .module
+                .clone()
+                .unwrap_or_else(|| module().to_path_buf()),
             configuration: setting.configuration.to_string(),
             hot_swap: setting
                 .hot_swap

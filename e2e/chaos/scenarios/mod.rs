@@ -1,10 +1,12 @@
 //! The scenarios, one file each.
 
+mod collector;
 mod error500;
 mod flap;
 mod hang;
 mod kill;
 mod slow;
+pub(crate) mod soak;
 mod stall;
 mod swap;
 mod two_proxies;
@@ -22,6 +24,7 @@ pub(crate) const ALL: &[(&str, Play)] = &[
     ("error500", || Box::pin(error500::play())),
     ("slow", || Box::pin(slow::play())),
     ("swap", || Box::pin(swap::play())),
+    ("collector", || Box::pin(collector::play())),
     ("hang", || Box::pin(hang::play())),
     ("stall", || Box::pin(stall::play())),
     ("flap", || Box::pin(flap::play())),

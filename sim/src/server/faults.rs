@@ -18,6 +18,8 @@ pub(super) struct Faults {
     pub(super) slow: Option<f64>,
     /// 0: the engine makes no steps; else: each stream falls silent after this many tokens.
     pub(super) stall: Option<u32>,
+    /// The metrics page carries the line on which a collector built with test hooks traps.
+    pub(super) trap: bool,
     /// Each stream's connection is cut after this many tokens; 0: before the response head.
     pub(super) close: Option<u32>,
 }
@@ -32,6 +34,7 @@ pub(super) enum Kind {
     Slow,
     Stall,
     Close,
+    Trap,
     /// Ends every fault.
     Clear,
 }
@@ -89,6 +92,7 @@ impl Order {
             }
             Kind::Stall => faults.stall = Some(after),
             Kind::Close => faults.close = Some(after),
+            Kind::Trap => faults.trap = true,
             Kind::Clear => *faults = Faults::default(),
         }
     }
@@ -103,6 +107,7 @@ pub(super) fn end(kind: Kind, faults: &mut Faults) {
         Kind::Slow => faults.slow = None,
         Kind::Stall => faults.stall = None,
         Kind::Close => faults.close = None,
+        Kind::Trap => faults.trap = false,
         Kind::Clear => *faults = Faults::default(),
     }
 }

@@ -91,6 +91,9 @@ pub(super) fn prometheus(host: &Host) -> String {
         engine.block_tokens(),
         engine.block_count(),
     );
+    if host.faults.borrow().trap {
+        text.push_str("plimsoll_test_trap 1\n");
+    }
     text
 }
 
