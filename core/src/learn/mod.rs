@@ -5,6 +5,9 @@
 //! samples say little, so a is shrunk towards the fleet's by empirical Bayes: the share of its own estimate is
 //! tau^2 / (tau^2 + s^2 / n), where tau^2 is how much hosts differ and s^2 how much samples of one host do. Two samples' worth of
 //! optimism (tokens without time) keep a host that had bad luck from being avoided for ever.
+//! From the third sample in a row that took twice as long as expected, half of the past fades with each, until samples are as expected
+//! again: a host that throttles is known by its next few answers. One that has become faster is believed more slowly, since it costs
+//! more to send work to a slow host than to spare a fast one.
 //!
 //! # Inputs
 //! TTFT of streamed responses; sums of the other workers of this proxy.
@@ -18,6 +21,14 @@ use crate::time::Micros;
 
 /// 0.98 in Q16.
 const KEEP: u64 = 64_225;
+/// What is kept instead while a host is slower than it was.
+const KEEP_SLOWER: u64 = ONE / 2;
+/// A sample is slow when it took this many times what was expected.
+const SLOW: u64 = 2;
+/// Slow samples in a row from which on the host is another one than it was.
+const SLOWER: u8 = 3;
+/// Samples of the past that such answers leave, in 1/256: fewer would be noise.
+const FEW: u64 = 6 * SAMPLE;
 /// One sample, so that fading counts keep a fraction.
 const SAMPLE: u64 = 256;
 /// Tokens added to the estimate, in mean samples.
@@ -79,6 +90,8 @@ pub struct Speed {
     pub octave: u32,
     /// Mean time of a request from send to end, microseconds; 0 until one has ended.
     pub e2e: u64,
+    /// Samples in a row that took [`SLOW`] times what was expected.
+    slow_samples: u8,
 }
 
 impl Speed {
@@ -88,9 +101,19 @@ impl Speed {
         let tokens = tokens.max(1);
         let expected = fixed::mul_q16(tokens, self.per_token);
         let error = fixed::ratio(expected.abs_diff(ttft.get()), expected).min(WORST);
-        self.own.ttft = fixed::mul_q16(self.own.ttft, KEEP).saturating_add(ttft.get());
-        self.own.tokens = fixed::mul_q16(self.own.tokens, KEEP).saturating_add(tokens);
-        self.own.samples = fixed::mul_q16(self.own.samples, KEEP).saturating_add(SAMPLE);
+        self.slow_samples = if ttft.get() < expected.saturating_mul(SLOW) {
+            0
+        } else {
+            self.slow_samples.saturating_add(1)
+        };
+        let keep = if self.slow_samples < SLOWER || self.own.samples < FEW {
+            KEEP
+        } else {
+            KEEP_SLOWER
+        };
+        self.own.ttft = fixed::mul_q16(self.own.ttft, keep).saturating_add(ttft.get());
+        self.own.tokens = fixed::mul_q16(self.own.tokens, keep).saturating_add(tokens);
+        self.own.samples = fixed::mul_q16(self.own.samples, keep).saturating_add(SAMPLE);
         fixed::mul_q16(error, error)
     }
 

@@ -77,3 +77,25 @@ fn a_throttled_host_is_noticed() {
         assert!(speed.own.rate(0).abs_diff(rate * ONE) < 2 * ONE);
     }
 }
+
+#[test]
+fn a_host_five_times_slower_is_known_after_a_handful_of_answers() {
+    let mut speed = Speed {
+        per_token: 27 * ONE,
+        ..Speed::default()
+    };
+    let mut answer = |rate: u64| {
+        speed.on_first_token(Micros::new(rate * 1000), 1000);
+        speed.per_token = speed.own.rate(0);
+        speed.per_token / ONE
+    };
+    for _ in 0..150 {
+        answer(27);
+    }
+    // One stall, or two, are bad luck.
+    assert!(answer(135) < 32 && answer(135) < 36 && answer(27) < 36);
+    let after: u64 = (0..6).map(|_| answer(135)).last().unwrap();
+    assert!(after > 70, "{after}");
+    // It is believed to be fast again only after many.
+    assert!(answer(27) > 40 && (0..6).map(|_| answer(27)).last().unwrap() > 30);
+}

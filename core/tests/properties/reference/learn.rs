@@ -104,14 +104,22 @@ impl Reference {
         let ahead = flight.queued + uncached.max(16);
         let expected = times(ahead, host.per_token);
         let error = ratio(expected.abs_diff(ttft), expected).min(4 * ONE);
+        // 0.98 of what was; from the third sample in a row that took twice what was expected, half of it, down to six samples.
+        let slow = ttft >= 2 * expected;
+        host.slow_samples = if slow {
+            host.slow_samples.saturating_add(1)
+        } else {
+            0
+        };
         let sums = &mut host.own_sums;
+        let slower = host.slow_samples >= 3 && sums.samples >= 6 * SAMPLE;
+        let keep = if slower { ONE / 2 } else { 64_225 };
         for (sum, sample) in [
             (&mut sums.ttft, ttft),
             (&mut sums.tokens, ahead),
             (&mut sums.samples, SAMPLE),
         ] {
-            // 0.98 of what was.
-            *sum = times(*sum, 64_225) + sample;
+            *sum = times(*sum, keep) + sample;
         }
         self.variance = towards(self.variance, times(error, error), 6);
         self.samples += 1;
