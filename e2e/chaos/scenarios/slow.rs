@@ -19,7 +19,7 @@ pub(crate) async fn play() -> Report {
     stage.fleet.fault(SLOW, fault).await;
     let slow_from = load.elapsed();
     // Its speed is learned from its answers, which have become late and few.
-    let learnt = load.run(Duration::from_secs(8)).await;
+    let learnt = load.run(Duration::from_secs(12)).await;
     let before = busy(&stage).await;
     load.run(Duration::from_secs(8)).await;
     let after = busy(&stage).await;
@@ -35,7 +35,7 @@ pub(crate) async fn play() -> Report {
     figures.extend([
         Figure::told("p99 TTFT, all healthy", p99(&healthy), "ms"),
         Figure::told(
-            "p99 TTFT, in the 8 s in which its speed is learned",
+            "p99 TTFT, in the 12 s in which its speed is learned",
             p99(&tally.between(slow_from, learnt)),
             "ms",
         ),
