@@ -16,7 +16,11 @@ use crate::step;
 pub(crate) const ENVOY: &str = "1.40.0";
 /// llama.cpp's own server as a prebuilt wheel, and what writes its tiny model.
 const REAL_ENGINE: [&str; 3] = ["xllamacpp==2026.10.11549", "gguf==0.19.0", "numpy==2.4.6"];
-const TARGETS: [&str; 2] = ["wasm32-wasip1", "x86_64-unknown-none"];
+const TARGETS: [&str; 3] = [
+    "wasm32-wasip1",
+    "wasm32-unknown-unknown",
+    "x86_64-unknown-none",
+];
 
 /// What to install beyond the basics.
 #[derive(clap::Args, Default)]

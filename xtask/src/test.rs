@@ -87,6 +87,8 @@ fn steps(repo: &Repo) -> Vec<Step<'_>> {
                 "plimsoll-e2e",
                 "--exclude",
                 "plimsoll-host",
+                "--exclude",
+                "plimsoll-determinism",
             ]),
         ),
         (
@@ -96,6 +98,10 @@ fn steps(repo: &Repo) -> Vec<Step<'_>> {
         (
             "host tests on the module",
             cargo(&["test", "--quiet", "--package", "plimsoll-host"]),
+        ),
+        (
+            "decisions on every target",
+            cargo(&["test", "--quiet", "--package", "plimsoll-determinism"]),
         ),
         (
             "documentation",
