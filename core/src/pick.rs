@@ -62,18 +62,45 @@ pub fn rank(
         return Ranked::default();
     };
     let limit = best.saturating_add(fixed::mul_q16(best, band));
-    smallest(scores.map(|(index, key, score)| {
+    let mut top = Top::default();
+    for (index, key, score) in scores {
         // A tied host sorts before all others, among its like by the hash.
         let order = if score <= limit { 0 } else { score };
-        ((order, rng::mix(seed ^ key)), index)
-    }))
+        // Most hosts of a large fleet are worse than all ranks held: they need no hash.
+        if top.last().is_none_or(|((worst, _), _)| order <= *worst) {
+            top.add(((order, rng::mix(seed ^ key)), index));
+        }
+    }
+    top.ranked()
 }
 
 /// Ranks hosts by their keys, the smallest first, equal keys by index.
 pub fn smallest<K: Ord + Copy>(keyed: impl Iterator<Item = (K, usize)>) -> Ranked {
-    let mut top: [Option<(K, usize)>; RANKS] = [None; RANKS];
-    for mut entry in keyed {
-        for slot in &mut top {
+    let mut top = Top::default();
+    for entry in keyed {
+        top.add(entry);
+    }
+    top.ranked()
+}
+
+/// The smallest entries so far.
+struct Top<K>([Option<(K, usize)>; RANKS]);
+
+impl<K> Default for Top<K> {
+    fn default() -> Self {
+        Self([const { None }; RANKS])
+    }
+}
+
+impl<K: Ord + Copy> Top<K> {
+    /// The largest of them, once every rank is taken.
+    const fn last(&self) -> Option<&(K, usize)> {
+        let [.., last] = &self.0;
+        last.as_ref()
+    }
+
+    fn add(&mut self, mut entry: (K, usize)) {
+        for slot in &mut self.0 {
             match slot {
                 None => {
                     *slot = Some(entry);
@@ -84,11 +111,14 @@ pub fn smallest<K: Ord + Copy>(keyed: impl Iterator<Item = (K, usize)>) -> Ranke
             }
         }
     }
-    let mut ranked = Ranked::default();
-    for (_, index) in top.into_iter().flatten() {
-        ranked.push(index);
+
+    fn ranked(self) -> Ranked {
+        let mut ranked = Ranked::default();
+        for (_, index) in self.0.into_iter().flatten() {
+            ranked.push(index);
+        }
+        ranked
     }
-    ranked
 }
 
 #[cfg(test)]
