@@ -260,7 +260,8 @@ impl<H: Host> Stream<H> {
                     _ => {}
                 }
             }
-            if encoded {
+            // What an error says is no output, and teaches nothing.
+            if encoded || self.status >= 400 {
                 body = Body::Opaque;
             }
         }

@@ -127,6 +127,7 @@ impl Builder {
             failures: Vec::new(),
             fallback: 0,
             peak_pages: 0,
+            pages: BTreeMap::new(),
             fuel: BTreeMap::new(),
             admin: None,
             calls_made: BTreeMap::new(),

@@ -68,6 +68,8 @@ pub struct Fleet {
     failures: Vec<Failure>,
     fallback: usize,
     peak_pages: u64,
+    /// Linear memory of each VM after its last callback, in pages.
+    pages: BTreeMap<usize, u64>,
     fuel: BTreeMap<crate::proxy::Phase, u64>,
     /// Body of the admin interface's answers, when it is scripted.
     admin: Option<Vec<u8>>,
@@ -109,6 +111,11 @@ impl Fleet {
     /// Largest linear memory of any VM after any callback, in pages of 64 KiB.
     pub const fn peak_pages(&self) -> u64 {
         self.peak_pages
+    }
+
+    /// Linear memory of each VM after its last callback, in pages of 64 KiB.
+    pub const fn pages(&self) -> &BTreeMap<usize, u64> {
+        &self.pages
     }
 
     /// Most instructions that one callback of a phase executed.

@@ -93,6 +93,7 @@ impl Fleet {
         let outcome = code.run(context, callback);
         let usage = code.usage();
         self.peak_pages = self.peak_pages.max(usage.pages);
+        self.pages.insert(vm, usage.pages);
         let peak = self.fuel.entry(callback.phase()).or_default();
         *peak = (*peak).max(usage.fuel);
         // A native VM has nobody between it and the host who could trap it.

@@ -8,6 +8,7 @@ mod conformance;
 mod emulator;
 mod ends;
 mod garbage;
+mod health;
 mod hostile;
 mod ladder;
 mod mutation;
