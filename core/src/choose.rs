@@ -84,7 +84,7 @@ pub fn choose<H: Hosts>(
         return Choice::default();
     }
     let ranked = match rules.policy {
-        Policy::Plimsoll if question.step == Step::Hash => by_hash(question, hosts),
+        Policy::Plimsoll if question.step == Step::Hash => by_hash(question, scores, hosts),
         Policy::Plimsoll => {
             scores.clear();
             for index in each(hosts.eligible()) {
@@ -93,17 +93,29 @@ pub fn choose<H: Hosts>(
                     scores.push((index, facts.key, terms.total));
                 }
             }
-            pick::rank(scores.iter().copied(), question.seed, rules.tie_band)
+            pick::rank(scores, question.seed, rules.tie_band)
         }
         classic => memory.choose(classic, question.seed, hosts),
     };
     let mut terms = [Terms::default(); RANKS];
     for (slot, index) in terms.iter_mut().zip(ranked.iter()) {
-        if let Some(inputs) = hosts.inputs(index) {
-            *slot = score::score(rules.weights, question.prompt_tokens, &inputs);
-        }
+        *slot = terms_of(rules.weights, question, hosts, index);
     }
     Choice { ranked, terms }
+}
+
+/// What the score reads of one host. Apart from the loop over all hosts, where it is inlined: the code is long.
+#[inline(never)]
+pub fn inputs_of<H: Hosts>(hosts: &H, index: usize) -> Option<Inputs> {
+    hosts.inputs(index)
+}
+
+/// Terms of one host's score; zero where nothing was gathered.
+#[inline(never)]
+fn terms_of<H: Hosts>(weights: &Weights, question: &Question, hosts: &H, index: usize) -> Terms {
+    inputs_of(hosts, index)
+        .map(|inputs| score::score(weights, question.prompt_tokens, &inputs))
+        .unwrap_or_default()
 }
 
 /// What a second policy would have chosen, beside what was.
@@ -127,10 +139,8 @@ pub fn compare<H: Hosts>(
     ranked: Ranked,
 ) -> Shadowed {
     let cost = |weights: &Weights, ranked: &Ranked| {
-        let inputs = ranked.first().and_then(|index| hosts.inputs(index));
-        inputs.map_or(0, |inputs| {
-            score::score(weights, question.prompt_tokens, &inputs).total
-        })
+        let first = ranked.first();
+        first.map_or(0, |index| terms_of(weights, question, hosts, index).total)
     };
     let (ours, theirs) = weights;
     Shadowed {
@@ -140,21 +150,22 @@ pub fn compare<H: Hosts>(
     }
 }
 
-fn by_hash<H: Hosts>(question: &Question, hosts: &H) -> Ranked {
-    let facts = || {
-        each(hosts.eligible()).filter_map(|index| hosts.facts(index).map(|facts| (index, facts)))
-    };
+#[inline(never)]
+fn by_hash<H: Hosts>(question: &Question, draws: &mut Vec<(usize, u64, u64)>, hosts: &H) -> Ranked {
     let (mut total, mut count) = (1u64, 0u64);
-    for (_, host) in facts() {
+    for host in each(hosts.eligible()).filter_map(|index| hosts.facts(index)) {
         total += u64::from(host.load);
         count += 1;
     }
     let bound = fixed::mul_div(total, BOUND, count.saturating_mul(ONE)).saturating_add(1);
-    let draws = facts().map(|(index, host)| {
-        let full = u64::from(host.load) >= bound;
-        let draw = prefix::draw(question.key, host.key, host.octave);
-        let draw = draw.saturating_add(if full { u64::MAX / 2 } else { 0 });
-        (index, host.key, draw)
-    });
+    draws.clear();
+    for index in each(hosts.eligible()) {
+        if let Some(host) = hosts.facts(index) {
+            let full = u64::from(host.load) >= bound;
+            let draw = prefix::draw(question.key, host.key, host.octave);
+            let draw = draw.saturating_add(if full { u64::MAX / 2 } else { 0 });
+            draws.push((index, host.key, draw));
+        }
+    }
     pick::rank(draws, question.seed, 0)
 }

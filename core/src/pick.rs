@@ -52,18 +52,14 @@ impl Ranked {
 /// Ranks hosts by score. Those within `band` (Q16) of the best are tied, and a hash of the request and the host breaks the tie, so that
 /// routers with the same stale view do not all choose the same host, and none depends on the order of hosts.
 ///
-/// `scores` yields index, key and score of every eligible host.
-pub fn rank(
-    scores: impl Iterator<Item = (usize, u64, u64)> + Clone,
-    seed: u64,
-    band: u64,
-) -> Ranked {
-    let Some(best) = scores.clone().map(|(_, _, score)| score).min() else {
+/// `scores` are index, key and score of every eligible host.
+pub fn rank(scores: &[(usize, u64, u64)], seed: u64, band: u64) -> Ranked {
+    let Some(best) = scores.iter().map(|(_, _, score)| *score).min() else {
         return Ranked::default();
     };
     let limit = best.saturating_add(fixed::mul_q16(best, band));
     let mut top = Top::default();
-    for (index, key, score) in scores {
+    for &(index, key, score) in scores {
         // A tied host sorts before all others, among its like by the hash.
         let order = if score <= limit { 0 } else { score };
         // Most hosts of a large fleet are worse than all ranks held: they need no hash.
@@ -136,16 +132,14 @@ mod tests {
         ];
         let mut firsts = [0; 4];
         for seed in 0..1000 {
-            let ranked: Vec<usize> = rank(scores.iter().copied(), seed, fixed::ONE / 32)
-                .iter()
-                .collect();
+            let ranked: Vec<usize> = rank(&scores, seed, fixed::ONE / 32).iter().collect();
             assert_eq!(ranked.len(), 3);
             assert_eq!(ranked[2], 3);
             firsts[ranked[0]] += 1;
             let mut reversed = scores;
             reversed.reverse();
             assert_eq!(
-                rank(reversed.iter().copied(), seed, fixed::ONE / 32)
+                rank(&reversed, seed, fixed::ONE / 32)
                     .iter()
                     .collect::<Vec<_>>(),
                 ranked
@@ -155,7 +149,7 @@ mod tests {
             firsts[0] == 0 && firsts[3] == 0 && firsts[1] > 400 && firsts[2] > 400,
             "{firsts:?}"
         );
-        assert_eq!(rank(scores.iter().copied(), 1, 0).first(), Some(1));
-        assert!(rank([].into_iter(), 1, 0).is_empty());
+        assert_eq!(rank(&scores, 1, 0).first(), Some(1));
+        assert!(rank(&[], 1, 0).is_empty());
     }
 }

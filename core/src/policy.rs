@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use crate::choose::Hosts;
 use crate::config::Policy;
 use crate::pick::{self, RANKS, Ranked};
-use crate::rng::Rng;
+use crate::rng::{self, Rng};
 
 /// What the classic policies remember from one request to the next.
 #[derive(Clone, Debug)]
@@ -104,11 +104,11 @@ impl Classic {
                 }
             }
             Policy::LeastRequest => {
-                let scores = each(eligible).map(|index| {
+                // Equals are told apart by a hash of the request and the host, as in [`pick::rank`].
+                ranked = pick::smallest(each(eligible).map(|index| {
                     let host = facts(index);
-                    (index, host.key, u64::from(host.load))
-                });
-                ranked = pick::rank(scores, seed, 0);
+                    ((host.load, rng::mix(seed ^ host.key)), index)
+                }));
             }
             Policy::Random | Policy::PowerOfTwo | Policy::Plimsoll => {
                 let size = eligible.iter().map(|word| word.count_ones()).sum();

@@ -2,7 +2,7 @@ use alloc::vec::Vec;
 
 use super::{GATHERED, HEADER, HOST, MAGIC, SHADOWED, VERSION, checksum, digest, weights_to_words};
 use crate::bytes::{pad, put};
-use crate::choose::{Choice, Hosts, Question, Rules, Shadowed};
+use crate::choose::{Choice, Hosts, Question, Rules, Shadowed, inputs_of};
 use crate::config::Config;
 use crate::cost::Estimate;
 use crate::eligible::Constraints;
@@ -36,7 +36,7 @@ pub(crate) fn begin<H: Hosts>(out: &mut Vec<u8>, scene: &Scene<'_>, fleet: &Flee
         let facts = hosts.facts(index).unwrap_or_default();
         let why = scene.constraints.rule_out(host, scene.config);
         let inputs = match why {
-            None => hosts.inputs(index).unwrap_or_default(),
+            None => inputs_of(hosts, index).unwrap_or_default(),
             Some(_) => Default::default(),
         };
         out.extend_from_slice(&host.address.to_bytes());
