@@ -271,28 +271,75 @@ impl Collector {
         true
     }
 
-    /// A host has answered a poll, or has not. Returns whether metrics were read.
+    /// A host has answered a poll, with a whole page, or has not. Returns whether metrics were read.
     pub fn on_polled(
         &mut self,
         now: Instant,
         address: Address,
         answer: Result<&[u8], PollFailure>,
     ) -> bool {
-        let Some(host) = self.hosts.iter_mut().find(|host| host.address == address) else {
+        let Some(at) = self.place(address) else {
+            return false;
+        };
+        let mut facts = EngineFacts::default();
+        let read = answer.map(|page| scrape::read(page, &mut facts));
+        if let (Ok(found), Some(host)) = (&read, self.hosts.get_mut(at)) {
+            host.head.on_whole(found);
+        }
+        self.on_read(now, at, read.map(|found| found.samples), &facts)
+    }
+
+    /// How many bytes of a host's next metrics page are worth reading before the whole; `None` when the whole is needed.
+    pub fn head_of(&self, address: Address) -> Option<usize> {
+        let host = self.hosts.get(self.place(address)?)?;
+        host.polled.and_then(|_| host.head.bytes())
+    }
+
+    /// A host has answered a poll; `head` is the beginning of its page. False when that says too little, and [`Self::on_polled`] is to be
+    /// called with the whole.
+    pub fn on_polled_head(&mut self, now: Instant, address: Address, head: &[u8]) -> bool {
+        let Some(at) = self.place(address) else {
+            return false;
+        };
+        let Some(host) = self.hosts.get_mut(at) else {
+            return false;
+        };
+        // What the beginning does not tell is as the last whole page said.
+        let mut facts = EngineFacts {
+            kv_capacity_tokens: host.polled.map_or(0, |polled| polled.kv_capacity_tokens),
+            ..EngineFacts::default()
+        };
+        // The last line is cut anywhere, and half a figure is another one.
+        let lines = head.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
+        let found = scrape::read(head.get(..lines).unwrap_or_default(), &mut facts);
+        host.head.on_beginning(&found) && self.on_read(now, at, Ok(found.samples), &facts)
+    }
+
+    fn place(&self, address: Address) -> Option<usize> {
+        self.hosts.iter().position(|host| host.address == address)
+    }
+
+    /// `samples` of the page of the host at `at` told `facts`, or it did not answer.
+    fn on_read(
+        &mut self,
+        now: Instant,
+        at: usize,
+        samples: Result<usize, PollFailure>,
+        facts: &EngineFacts,
+    ) -> bool {
+        let Some(host) = self.hosts.get_mut(at) else {
             return false;
         };
         host.poll.answered();
         if self.config.checks.every == Micros::ZERO {
             let before = host.shown();
-            let well = !matches!(answer, Err(PollFailure::Unreachable));
+            let well = !matches!(samples, Err(PollFailure::Unreachable));
             host.on_check(now, well, &self.config);
             self.changed |= host.shown() != before;
         }
-        let Ok(page) = answer else { return false };
-        let mut facts = EngineFacts::default();
-        let recognised = scrape::parse(page, &mut facts);
+        let Ok(samples) = samples else { return false };
         self.news = true;
-        if recognised == 0 {
+        if samples == 0 {
             return false;
         }
         self.changed |= host.polled.is_none();

@@ -1,3 +1,4 @@
+mod head;
 mod health;
 
 use super::*;

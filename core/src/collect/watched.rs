@@ -2,6 +2,7 @@
 
 use crate::config::Config;
 use crate::host::{Address, MODELS, Polled, State};
+use crate::scrape::Head;
 use crate::time::{Instant, Micros};
 
 /// Something that is asked of a host again and again, one question at a time.
@@ -54,6 +55,8 @@ pub(super) struct Watched {
     /// By the proxy's own checks.
     pub(super) state: State,
     pub(super) polled: Option<Polled>,
+    /// How much of its metrics page has to be read.
+    pub(super) head: Head,
     pub(super) poll: Errand,
     pub(super) check: Errand,
     pub(super) warm: Errand,
@@ -80,6 +83,7 @@ impl Watched {
             models: crate::host::first_models(models.unwrap_or_default()),
             state,
             polled: None,
+            head: Head::default(),
             poll: Errand::default(),
             check: Errand::default(),
             warm: Errand::default(),

@@ -6,9 +6,11 @@
 //! Limits: the page has to be whole (a cut page may lack series, so its sums are too low); label values are compared as
 //! written, escapes included.
 
+mod head;
 mod names;
 mod sample;
 
+pub use head::Head;
 use names::{Fact, Row};
 use sample::Sample;
 
@@ -42,19 +44,41 @@ pub struct EngineFacts {
 /// Facts that the page does not have keep the value they came with. Samples of one name (data-parallel engines, models)
 /// are added up; of utilisations the highest counts, since the fullest cache is the one that preempts.
 pub fn parse(text: &[u8], facts: &mut EngineFacts) -> usize {
+    read(text, facts).samples
+}
+
+/// What a reading has found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Samples that told something.
+    pub samples: usize,
+    /// Of those, samples of what changes while an engine runs: not the shape of its cache.
+    pub moving: usize,
+    /// Bytes up to the end of the last of these.
+    pub moving_end: usize,
+}
+
+/// [`parse`], and where on the page it found what.
+pub fn read(text: &[u8], facts: &mut EngineFacts) -> Found {
     let mut page = Page::default();
-    let mut recognised = 0_usize;
+    let mut found = Found::default();
     let mut rest = text;
     while !rest.is_empty() {
         let end = find::byte(b'\n', rest).unwrap_or(rest.len());
         let (line, after) = rest.split_at_checked(end).unwrap_or_default();
         rest = after.get(1..).unwrap_or_default();
         for (row, after_name) in names::rows(line) {
-            recognised = recognised.saturating_add(usize::from(page.line(row, after_name)));
+            if page.line(row, after_name) {
+                found.samples = found.samples.saturating_add(1);
+                if row.fact.moves() {
+                    found.moving = found.moving.saturating_add(1);
+                    found.moving_end = text.len().saturating_sub(rest.len());
+                }
+            }
         }
     }
     page.write(facts);
-    recognised
+    found
 }
 
 /// A total over the samples of the best name seen for it.

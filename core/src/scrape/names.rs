@@ -29,6 +29,16 @@ pub(super) enum Fact {
     },
 }
 
+impl Fact {
+    /// Whether it changes while the engine runs.
+    pub(super) const fn moves(self) -> bool {
+        !matches!(
+            self,
+            Self::Capacity | Self::BlockTokens | Self::Blocks | Self::CacheInfo { .. }
+        )
+    }
+}
+
 /// One line of the table.
 #[derive(Debug)]
 pub(super) struct Row {

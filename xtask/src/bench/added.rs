@@ -161,7 +161,8 @@ pub(crate) fn run(repo: &Repo, plan: &Plan<'_>) -> Result<(), Failure> {
 }
 
 /// What polling a large fleet costs: CPU without any request, against the same Envoy without the filter.
-pub(crate) fn collector(repo: &Repo) -> Result<(), Failure> {
+pub(crate) fn collector(repo: &Repo, against: &[PathBuf]) -> Result<(), Failure> {
+    wasm::build(repo)?;
     const FLEET: usize = 256;
     // As long as a page of vLLM 0.32. Leaked once: the engines serve it until the process ends.
     let page: &'static str = upstream::page(48 << 10).leak();
@@ -169,18 +170,23 @@ pub(crate) fn collector(repo: &Repo) -> Result<(), Failure> {
         .map(|_| upstream::start_with(page))
         .collect::<Result<_, _>>()?;
     let ours = repo.module();
-    let [alone, with] = [None, Some(&*ours)]
-        .map(|module| start(repo, &hosts, "", module).map(|side| side.idle / 1e7));
-    let (alone, with) = (alone?, with?);
-    let added = with - alone;
-    println!(
-        "collector and ticks, {FLEET} hosts of 48 KiB pages at 5 Hz: {added:.1} % of a core (budget {COLLECTOR_PERCENT} %){}",
-        if added > COLLECTOR_PERCENT {
-            "  MISS"
-        } else {
-            ""
-        }
-    );
+    let alone = start(repo, &hosts, "", None)?.idle / 1e7;
+    for module in core::iter::once(&ours).chain(against) {
+        let added = start(repo, &hosts, "", Some(module))?.idle / 1e7 - alone;
+        println!(
+            "collector and ticks, {FLEET} hosts of 48 KiB pages at 5 Hz: {added:.1} % of a core (budget {COLLECTOR_PERCENT} %){} {}",
+            if added > COLLECTOR_PERCENT {
+                "  MISS"
+            } else {
+                ""
+            },
+            if *module == ours {
+                String::new()
+            } else {
+                module.display().to_string()
+            },
+        );
+    }
     Ok(())
 }
 

@@ -19,6 +19,9 @@ pub(crate) struct Args {
     /// Only what the filter adds in Envoy
     #[arg(long)]
     envoy_only: bool,
+    /// Only what polling a large fleet costs in Envoy
+    #[arg(long)]
+    collector_only: bool,
     /// Only the counted instructions, and fails where one is over its budget
     #[arg(long)]
     gates: bool,
@@ -46,9 +49,11 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         rounds: args.rounds,
         against: &args.against,
     };
-    added::run(repo, &plan)?;
-    added::collector(repo)?;
-    if args.envoy_only {
+    if !args.collector_only {
+        added::run(repo, &plan)?;
+    }
+    added::collector(repo, &args.against)?;
+    if args.envoy_only || args.collector_only {
         return Ok(());
     }
     println!();

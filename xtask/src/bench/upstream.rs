@@ -8,30 +8,45 @@ use std::thread;
 /// A completion of one token with its usage.
 const ANSWER: &str = r#"{"id":"c","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":"yes"},"finish_reason":"stop"}],"usage":{"prompt_tokens":512,"completion_tokens":1,"total_tokens":513,"prompt_tokens_details":{"cached_tokens":0}}}"#;
 
-/// An idle vLLM, as the collector sees it.
-const METRICS: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 0.0\n\
+/// An idle vLLM, as the collector sees it: what changes, and what does not.
+const GAUGES: &str = "vllm:num_requests_running{engine=\"0\",model_name=\"m\"} 0.0\n\
     vllm:num_requests_waiting{engine=\"0\",model_name=\"m\"} 0.0\n\
     vllm:kv_cache_usage_perc{engine=\"0\",model_name=\"m\"} 0.0\n\
-    vllm:cache_config_info{block_size=\"64\",num_gpu_blocks=\"13000\",engine=\"0\"} 1.0\n";
+    vllm:prefix_cache_queries_total{engine=\"0\",model_name=\"m\"} 0.0\n\
+    vllm:prefix_cache_hits_total{engine=\"0\",model_name=\"m\"} 0.0\n\
+    vllm:generation_tokens_total{engine=\"0\",model_name=\"m\"} 0.0\n";
+const SHAPE: &str =
+    "vllm:cache_config_info{block_size=\"64\",num_gpu_blocks=\"13000\",engine=\"0\"} 1.0\n";
 
-/// A metrics page of `bytes`: the figures of an idle engine behind as much as a real one says besides.
+/// A metrics page of about `bytes`, in the order of vLLM 0.32: the process, gauges and counters, histograms, the shape of the cache.
 pub(crate) fn page(bytes: usize) -> String {
-    let mut page = String::with_capacity(bytes + 128);
-    let mut le = 0;
-    while page.len() + METRICS.len() < bytes {
+    /// Lines of the Python process and what stands before the gauges.
+    const BEFORE: usize = 5 << 10;
+    let mut page = String::with_capacity(bytes + 1024);
+    let mut line = 0;
+    while page.len() < BEFORE.min(bytes) {
         let _ = writeln!(
             page,
-            "vllm:time_to_first_token_seconds_bucket{{engine=\"0\",le=\"{le}\",model_name=\"m\"}} 0.0"
+            "python_gc_objects_collected_total{{generation=\"{line}\"}} 0.0"
         );
-        le += 1;
+        line += 1;
     }
-    page.push_str(METRICS);
+    page.push_str(GAUGES);
+    while page.len() + SHAPE.len() < bytes {
+        let _ = writeln!(
+            page,
+            "vllm:time_to_first_token_seconds_bucket{{engine=\"0\",le=\"{line}\",model_name=\"m\"}} 0.0"
+        );
+        line += 1;
+    }
+    page.push_str(SHAPE);
     page
 }
 
 /// Listens on a free port; a thread a connection, until the process ends.
 pub(crate) fn start() -> io::Result<SocketAddr> {
-    start_with(METRICS)
+    // Leaked once: the engines serve it until the process ends.
+    start_with(page(0).leak())
 }
 
 /// The same with another metrics page.
