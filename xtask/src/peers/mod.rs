@@ -38,6 +38,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
+    let (present, left_out) = installed(repo, contenders(args));
+    if !args.only.is_empty() && !left_out.is_empty() {
+        return Err(Failure::new(format!(
+            "not installed: {}; `cargo xtask setup --peers` tries to",
+            left_out.join(", ")
+        )));
+    }
     setup::basics(repo)?;
     eprintln!("building the module and the simulator");
     wasm::build(repo)?;
@@ -45,16 +52,9 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     let plan = Plan::conversation(repo, args.quick).at(args.load);
     println!("{plan}\n");
     let mut targets = Vec::new();
-    let mut left_out = Vec::new();
-    for contender in contenders(args) {
-        match contender.version(repo) {
-            Some(version) => {
-                let what = contender.describe(&version);
-                eprintln!("{what}:");
-                targets.push(measure(repo, &plan, contender, what)?);
-            }
-            None => left_out.push(contender.name()),
-        }
+    for (contender, what) in present {
+        eprintln!("{what}:");
+        targets.push(measure(repo, &plan, contender, what)?);
     }
     print!("{}", table::table(&targets));
     for line in table::remarks(&targets) {
@@ -76,12 +76,6 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         fs::write(path, format!("{result:#}\n"))?;
         println!("json: {}", path.display());
     }
-    if !args.only.is_empty() && !left_out.is_empty() {
-        return Err(Failure::new(format!(
-            "not installed: {}",
-            left_out.join(", ")
-        )));
-    }
     Ok(())
 }
 
@@ -93,6 +87,22 @@ fn contenders(args: &Args) -> Vec<Contender> {
     // It has every engine turn every prompt into tokens: too much for a small machine at eight times real time.
     all.filter(|&contender| !(args.quick && contender == Contender::VllmRouter))
         .collect()
+}
+
+/// Those that can run here, with what they are in words, and the names of the others.
+fn installed(
+    repo: &Repo,
+    contenders: Vec<Contender>,
+) -> (Vec<(Contender, String)>, Vec<&'static str>) {
+    let mut present = Vec::new();
+    let mut left_out = Vec::new();
+    for contender in contenders {
+        match contender.version(repo) {
+            Some(version) => present.push((contender, contender.describe(&version))),
+            None => left_out.push(contender.name()),
+        }
+    }
+    (present, left_out)
 }
 
 fn measure(
