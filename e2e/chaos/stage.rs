@@ -14,6 +14,8 @@ const WORKERS: u32 = 2;
 const CAPACITY: f64 = 170.0;
 /// GPU of the engines, at its real speed.
 const KIND: &str = "h200";
+/// The ramp of a host that comes back, in the suite: the default's 30 s would be most of its time.
+pub(crate) const SLOW_START: Duration = Duration::from_secs(4);
 
 /// Hosts and proxy.
 #[derive(Debug)]
@@ -27,9 +29,19 @@ pub(crate) async fn fleet(count: usize) -> Fleet {
     Fleet::start(count, KIND, 1).await
 }
 
-/// A proxy's setting in front of `fleet`; `configuration` is added to the module's.
+/// A proxy's setting in front of `fleet`, with everything that takes time scaled down; `configuration` is added to the module's.
 pub(crate) fn setting(fleet: &Fleet, configuration: Value) -> Setting {
-    let mut whole = json!({"explain": true});
+    let mut whole = json!({
+        "explain": true,
+        "first_token_ms": 2000,
+        "health": {
+            "slow_start_ms": SLOW_START.as_millis() as u64,
+            "window_ms": 2000,
+            "open_ms": 200,
+            "max_open_ms": 2000,
+            "stall_ms": 1000,
+        },
+    });
     if let (Value::Object(whole), Value::Object(more)) = (&mut whole, configuration) {
         whole.extend(more);
     }

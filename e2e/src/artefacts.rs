@@ -45,7 +45,7 @@ pub fn module_with_hooks() -> &'static Path {
         env::var_os("PLIMSOLL_WASM_HOOKS").map_or_else(
             || {
                 // A directory of its own: the shipped module and this one have the same name.
-                let directory = target().join("hooks");
+                let directory = target().join("test-hooks");
                 cargo(&[
                     "--release",
                     "--package",

@@ -17,6 +17,12 @@ pub(crate) struct Args {
     /// Of the chaos suite: writes every figure and its limit to this file
     #[arg(long)]
     json: Option<PathBuf>,
+    /// Of the chaos suite: length of its soak in seconds
+    #[arg(long)]
+    soak_seconds: Option<u64>,
+    /// Of the chaos suite: plays in real time, with the default configuration, what it plays faster
+    #[arg(long)]
+    real_time: bool,
 }
 
 /// The case that is not a test but a program of its own.
@@ -25,35 +31,36 @@ const CHAOS: &str = "chaos";
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     setup::basics(repo)?;
     let mut command = if args.case.as_deref() == Some(CHAOS) {
-        chaos(repo, args.scenario.as_deref(), args.json.as_deref())?
-    } else if args.scenario.is_some() || args.json.is_some() {
-        return Err(Failure::new("only `e2e chaos` takes a scenario and --json"));
+        let mut command = chaos(repo)?;
+        command.args(&args.scenario);
+        if let Some(json) = &args.json {
+            command.arg("--json").arg(std::path::absolute(json)?);
+        }
+        if let Some(seconds) = args.soak_seconds {
+            command.args(["--soak-seconds", &seconds.to_string()]);
+        }
+        if args.real_time {
+            command.arg("--real-time");
+        }
+        command
+    } else if args.scenario.is_some() || args.json.is_some() || args.real_time {
+        return Err(Failure::new(
+            "only `e2e chaos` takes a scenario, --json and --real-time",
+        ));
     } else {
         command(repo, args.case.as_deref())?
     };
     step::shown(&mut command)
 }
 
-/// The chaos suite, with module and simulator built.
-pub(crate) fn chaos(
-    repo: &Repo,
-    scenario: Option<&str>,
-    json: Option<&std::path::Path>,
-) -> Result<Command, Failure> {
+/// The chaos suite, with everything it needs built.
+pub(crate) fn chaos(repo: &Repo) -> Result<Command, Failure> {
+    let hooks = wasm::build_with_hooks(repo)?;
     let mut command = with_artefacts(repo)?;
-    command.args([
-        "run",
-        "--quiet",
-        "--package",
-        "plimsoll-e2e",
-        "--bin",
-        "plimsoll-chaos",
-        "--",
-    ]);
-    command.args(scenario);
-    if let Some(json) = json {
-        command.arg("--json").arg(std::path::absolute(json)?);
-    }
+    command
+        .env("PLIMSOLL_WASM_HOOKS", hooks)
+        .args(["run", "--quiet", "--package", "plimsoll-e2e"])
+        .args(["--bin", "plimsoll-chaos", "--"]);
     Ok(command)
 }
 

@@ -70,6 +70,19 @@ pub(crate) fn build(repo: &Repo) -> Result<PathBuf, Failure> {
     Ok(module)
 }
 
+/// Builds the module with the hooks of tests, in a directory of its own: it must never be taken for the shipped one.
+pub(crate) fn build_with_hooks(repo: &Repo) -> Result<PathBuf, Failure> {
+    let directory = repo.target().join("test-hooks");
+    step::shown(
+        repo.cargo()
+            .args(["build", "--quiet", "--release"])
+            .args(["--package", "plimsoll-filter", "--features", "test-hooks"])
+            .args(["--target", "wasm32-wasip1", "--target-dir"])
+            .arg(&directory),
+    )?;
+    Ok(directory.join("wasm32-wasip1/release/plimsoll_filter.wasm"))
+}
+
 fn budget(repo: &Repo) -> Result<Budget, Failure> {
     let text = fs::read_to_string(repo.root().join("budgets.toml"))?;
     let budgets: Budgets =

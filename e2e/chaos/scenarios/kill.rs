@@ -1,45 +1,99 @@
 //! `kill -9` of one of eight engines under load, and its return.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::json;
+use plimsoll_e2e::Tally;
+use serde_json::{Value, json};
 
 use crate::report::{Figure, Report};
-use crate::stage::Stage;
+use crate::stage::{SLOW_START, Stage};
 
 const VICTIM: usize = 3;
 
+/// In the suite.
 pub(crate) async fn play() -> Report {
-    let mut stage = Stage::new(8, json!({})).await;
+    let (stage, tally, killed, back) = fall_and_rise(json!({}), SLOW_START * 3).await;
     let host = stage.host(VICTIM);
-    let load = stage.load(0.6).start();
-    load.run(Duration::from_secs(3)).await;
-    stage.fleet.kill(VICTIM);
-    let killed = load.elapsed();
-    let before_return = load.run(Duration::from_secs(4)).await;
-    stage.fleet.restart(VICTIM).await;
-    let back = load.elapsed();
-    let ramp = Duration::from_secs(5);
-    load.run(ramp + Duration::from_secs(4)).await;
-    let tally = load.stop().await;
-
-    let off = off_after(&tally.between(killed, before_return), host).saturating_sub(killed);
-    let full = tally.between(back + ramp, Duration::MAX).served_share(host) * 8.0;
+    let early = tally.between(back, back + SLOW_START / 4);
+    let late = tally.between(back + SLOW_START * 2, Duration::MAX);
     let mut figures = stage.account(&tally).await;
     figures.extend([
+        off(&tally, killed, back, host),
         Figure::at_most(
-            "traffic is off the dead host after",
-            off.as_secs_f64() * 1000.0,
-            1000,
-            "ms",
+            "share in the first quarter of the ramp, of an eighth",
+            share(&early, host),
+            0.7,
+            "",
         ),
-        Figure::at_least("share after the ramp, of an eighth", full, 0.7, ""),
+        Figure::at_least(
+            "share after twice the ramp, of an eighth",
+            share(&late, host),
+            0.6,
+            "",
+        ),
     ]);
     Report::new("kill", tally, figures)
 }
 
+/// With the default configuration, in real time.
+pub(crate) async fn play_in_real_time() -> Report {
+    let defaults = json!({"health": {}, "first_token_ms": 10_000});
+    let (stage, tally, killed, back) = fall_and_rise(defaults, Duration::from_secs(80)).await;
+    let host = stage.host(VICTIM);
+    let mut figures = stage.account(&tally).await;
+    figures.push(off(&tally, killed, back, host));
+    const STEP: Duration = Duration::from_secs(10);
+    for step in 0..8 {
+        let from = back + STEP * step;
+        let part = tally.between(from, from + STEP);
+        let what = format!(
+            "share {} to {} s after its return, of an eighth",
+            10 * step,
+            10 * step + 10
+        );
+        figures.push(match step {
+            0 => Figure::at_most(what, share(&part, host), 0.7, ""),
+            6 | 7 => Figure::at_least(what, share(&part, host), 0.7, ""),
+            _ => Figure::told(what, share(&part, host), ""),
+        });
+    }
+    Report::new("kill, in real time", tally, figures)
+}
+
+/// Load, the kill, four seconds without the engine, its return, and `after` of load. The moments of the kill and of the return.
+async fn fall_and_rise(
+    configuration: Value,
+    after: Duration,
+) -> (Stage, Tally, Duration, Duration) {
+    let mut stage = Stage::new(8, configuration).await;
+    let load = stage.load(0.6).start();
+    load.run(Duration::from_secs(3)).await;
+    stage.fleet.kill(VICTIM);
+    let killed = load.elapsed();
+    load.run(Duration::from_secs(4)).await;
+    stage.fleet.restart(VICTIM).await;
+    let back = load.elapsed();
+    load.run(after).await;
+    (stage, load.stop().await, killed, back)
+}
+
+fn share(tally: &Tally, host: SocketAddr) -> f64 {
+    tally.served_share(host) * 8.0
+}
+
+fn off(tally: &Tally, killed: Duration, back: Duration, host: SocketAddr) -> Figure {
+    let off = off_after(&tally.between(killed, back), host).saturating_sub(killed);
+    Figure::at_most(
+        "traffic is off the dead host after",
+        off.as_secs_f64() * 1000.0,
+        1000,
+        "ms",
+    )
+}
+
 /// The moment after which the host is the first choice of under one request in a hundred: what is left are probes.
-pub(crate) fn off_after(tally: &plimsoll_e2e::Tally, host: std::net::SocketAddr) -> Duration {
+pub(crate) fn off_after(tally: &Tally, host: SocketAddr) -> Duration {
     let records = &tally.records;
     let (mut chosen, mut all) = (0.0, 0.0);
     let mut off = records.first().map_or(Duration::ZERO, |record| record.at);

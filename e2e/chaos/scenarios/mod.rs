@@ -31,3 +31,6 @@ pub(crate) const ALL: &[(&str, Play)] = &[
     ("vanish", || Box::pin(vanish::play())),
     ("two_proxies", || Box::pin(two_proxies::play())),
 ];
+
+/// Scenarios of which the suite has a faster variant, by name.
+pub(crate) const SLOW: &[(&str, Play)] = &[("kill", || Box::pin(kill::play_in_real_time()))];

@@ -11,7 +11,7 @@ use crate::stage::Stage;
 const SILENT: usize = 6;
 
 pub(crate) async fn play() -> Report {
-    let stage = Stage::new(8, json!({"first_token_ms": 2000})).await;
+    let stage = Stage::new(8, json!({})).await;
     let host = stage.host(SILENT);
     let load = stage.load(0.5).start();
     load.run(Duration::from_secs(3)).await;
