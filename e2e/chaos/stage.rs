@@ -37,8 +37,8 @@ pub(crate) fn setting(fleet: &Fleet, configuration: Value) -> Setting {
         "health": {
             "slow_start_ms": SLOW_START.as_millis() as u64,
             "window_ms": 2000,
-            "open_ms": 200,
-            "max_open_ms": 2000,
+            "open_ms": 500,
+            "max_open_ms": 4000,
             "stall_ms": 1000,
         },
     });

@@ -127,6 +127,7 @@ fn steps(repo: &Repo) -> Vec<Step<'_>> {
             }),
         ),
         ("instructions of the core", Box::new(|| gates::run(repo))),
+        ("chaos on Envoy", Box::new(|| quiet(&mut e2e::chaos(repo)?))),
         ("dependencies", Box::new(|| dependencies(repo))),
     ]
 }

@@ -92,7 +92,7 @@ fn off(tally: &Tally, killed: Duration, back: Duration, host: SocketAddr) -> Fig
     )
 }
 
-/// The moment after which the host is the first choice of under one request in a hundred: what is left are probes.
+/// The moment after which the host is the first choice of under one request in fifty, a sixth of its share: what is left are probes.
 pub(crate) fn off_after(tally: &Tally, host: SocketAddr) -> Duration {
     let records = &tally.records;
     let (mut chosen, mut all) = (0.0, 0.0);
@@ -102,7 +102,7 @@ pub(crate) fn off_after(tally: &Tally, host: SocketAddr) -> Duration {
         all += 1.0;
         if record.first_choice == Some(host) {
             chosen += 1.0;
-            if chosen > 0.01 * all && chosen > 1.0 {
+            if chosen > 0.02 * all && chosen > 1.0 {
                 off = off.max(record.at);
             }
         }

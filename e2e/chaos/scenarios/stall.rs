@@ -22,13 +22,23 @@ pub(crate) async fn play() -> Report {
     stage.fleet.heal(SILENT).await;
     let tally = load.stop().await;
 
-    let off = off_after(&tally.between(silent, end), host).saturating_sub(silent);
+    let during = tally.between(silent, end);
+    let off = off_after(&during, host).saturating_sub(silent);
     let mut figures = stage.account(&tally).await;
-    figures.push(Figure::at_most(
-        "traffic is off the silent host after",
-        off.as_secs_f64() * 1000.0,
-        3000,
-        "ms",
-    ));
+    figures.extend([
+        Figure::at_most(
+            "traffic is off the silent host after",
+            off.as_secs_f64() * 1000.0,
+            3000,
+            "ms",
+        ),
+        // `first_token_ms` is 2 s here, and what is predicted may be more.
+        Figure::at_most(
+            "longest wait for a first token",
+            during.ttft(1.0).as_secs_f64(),
+            5,
+            "s",
+        ),
+    ]);
     Report::new("stall", tally, figures)
 }
