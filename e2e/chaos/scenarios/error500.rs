@@ -20,14 +20,15 @@ pub(crate) async fn play() -> Report {
         ..setting(&fleet, json!({}))
     };
     let rival = Stand::launch(rival).await.expect("Envoy starts");
-    let stand = Stand::start(setting(&fleet, json!({}))).await;
+    // The breaker as it is by default: its probes come at 1, 3, 7 s.
+    let stand = Stand::start(setting(&fleet, json!({"health": {}}))).await;
 
-    let ours = load([stand.address()], 8, 0.35).start();
+    let ours = load([stand.address()], 8, 0.45).start();
     let theirs = load([rival.address()], 8, 0.35).start();
     ours.run(Duration::from_secs(2)).await;
     fleet.fault(SICK, json!({"kind": "error500"})).await;
     let start = ours.elapsed();
-    ours.run(Duration::from_secs(6)).await;
+    ours.run(Duration::from_secs(12)).await;
     let (tally, theirs) = (ours.stop().await, theirs.stop().await);
 
     let after = |tally: &Tally| tally.between(start + Duration::from_secs(2), Duration::MAX);
