@@ -122,6 +122,22 @@ impl Metrics {
         }
     }
 
+    /// Takes back what a worker that is dead has added to the gauge of the host at `address`.
+    pub fn bury<H: Host>(&mut self, host: &H, address: Address, requests: u32) {
+        if let Some(number) = self.of_host(host, address).and_then(|of| of.inflight)
+            && requests > 0
+        {
+            let _ = host.add_metric(number, -i64::from(requests));
+        }
+    }
+
+    /// Another worker took this one for dead, and has taken back what it had added to the gauges.
+    pub fn forget_inflight(&mut self) {
+        for of_host in &mut self.hosts {
+            of_host.published = 0;
+        }
+    }
+
     /// Publishes this worker's requests in flight: `busy` are the listed hosts that have any, all others have none. Only
     /// changes are sent: in Envoy one gauge serves all workers, so setting it would erase what the others count.
     pub fn inflight<H: Host>(&mut self, host: &H, busy: impl Iterator<Item = (Address, u64)>) {

@@ -4,7 +4,7 @@
 //! writes to it every tick. Slots are claimed in order and never deleted, so the first missing one ends the list.
 
 use plimsoll_core::{
-    share::{owner_of, stamp_of},
+    share::{owner_of, stamp_of, tombstone},
     time::{Instant, Micros},
 };
 
@@ -33,21 +33,17 @@ impl Slots {
     /// Writes `share`, the share of the worker called `me`; claims a slot when none is held or it was lost.
     ///
     /// A worker that stood still for longer than [`ABANDONED`] may find its slot taken; it claims another one and both
-    /// go on.
-    pub fn write<H: Host>(
-        &mut self,
-        host: &H,
-        keys: &mut Keys,
-        me: u64,
-        now: Instant,
-        share: &[u8],
-    ) {
+    /// go on. Returns whether others have taken it for dead.
+    pub fn write<H: Host>(&mut self, host: &H, keys: &mut Keys, me: u64, share: &[u8]) -> bool {
+        let mut lost = false;
         if let Some(slot) = self.own {
-            if let Ok((bytes, cas)) = host.shared_get(keys.slot(slot))
-                && owner_of(&bytes) == me
-                && host.shared_set(keys.slot(slot), share, Some(cas)).is_ok()
-            {
-                return;
+            if let Ok((bytes, cas)) = host.shared_get(keys.slot(slot)) {
+                if owner_of(&bytes) == me
+                    && host.shared_set(keys.slot(slot), share, Some(cas)).is_ok()
+                {
+                    return false;
+                }
+                lost = bytes == tombstone(me);
             }
             self.own = None;
         }
@@ -56,19 +52,28 @@ impl Slots {
             // absent", so two workers may both write it; the later one owns it, and the other finds out when it next
             // reads the slot.
             let cas = match host.shared_get(keys.slot(slot)) {
-                Ok((bytes, _)) if is_taken(&bytes, me, now) => continue,
+                // One that is abandoned is free once its owner has been buried.
+                Ok((bytes, _)) if ![0, me].contains(&owner_of(&bytes)) => continue,
                 Ok((_, cas)) => Some(cas),
                 Err(Status::NotFound) => None,
-                Err(_) => return,
+                Err(_) => return lost,
             };
             if host.shared_set(keys.slot(slot), share, cas).is_ok() {
                 self.own = Some(slot);
-                return;
+                return lost;
             }
+        }
+        lost
+    }
+
+    /// Gives the slot back: this worker has said its last word.
+    pub fn give_back<H: Host>(&mut self, host: &H, keys: &mut Keys) {
+        if let Some(slot) = self.own.take() {
+            let _ = host.shared_set(keys.slot(slot), b"", None);
         }
     }
 
-    /// Hands the share of every other live worker to `apply`.
+    /// Hands the share of every other live worker to `apply`, and the last share of every dead one, once among all workers, to `bury`.
     pub fn read<H: Host>(
         &self,
         host: &H,
@@ -76,16 +81,23 @@ impl Slots {
         me: u64,
         now: Instant,
         mut apply: impl FnMut(usize, &[u8]),
+        mut bury: impl FnMut(&[u8]),
     ) {
         for slot in 0..SLOTS {
             if self.own == Some(slot) {
                 continue;
             }
-            let Ok((bytes, _)) = host.shared_get(keys.slot(slot)) else {
+            let Ok((bytes, cas)) = host.shared_get(keys.slot(slot)) else {
                 return;
             };
             if is_taken(&bytes, me, now) {
                 apply(slot, &bytes);
+            } else if ![0, me].contains(&owner_of(&bytes))
+                && host
+                    .shared_set(keys.slot(slot), &tombstone(owner_of(&bytes)), Some(cas))
+                    .is_ok()
+            {
+                bury(&bytes);
             }
         }
     }

@@ -171,7 +171,8 @@ impl Router {
     }
 
     /// The response of `ticket` begins, and comes from `served`: books the request there if that was not the first choice, and remembers
-    /// that the first choice failed. Returns whether it was booked anew.
+    /// that the first choice failed, unless it has given signs of life since: then it was only slower than the proxy's patience. Returns
+    /// whether it was booked anew.
     pub fn on_served(&mut self, now: Instant, ticket: Ticket, served: Address) -> bool {
         let served = self.fleet.find(&served);
         let Some(flight) = self.inflight.get_mut(ticket) else {
@@ -193,7 +194,13 @@ impl Router {
         let before = core::mem::replace(flight, moved);
         self.unbook(&before);
         self.book(&moved);
-        self.on_failure(now, &before);
+        let alive = self
+            .fleet
+            .get(booked)
+            .is_some_and(|host| host.health.alive > before.sent);
+        if !alive {
+            self.on_failure(now, &before);
+        }
         true
     }
 
@@ -329,6 +336,11 @@ impl Router {
     /// The address of the host at `index`, even if it is no longer listed.
     pub fn address(&self, index: usize) -> Option<Address> {
         self.fleet.get(index).map(|host| host.address)
+    }
+
+    /// The address of the host whose [`Address::key`] is `key`.
+    pub fn address_of(&self, key: u64) -> Option<Address> {
+        self.address(self.fleet.find_key(key)?)
     }
 
     /// How many hosts are listed.

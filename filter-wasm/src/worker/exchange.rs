@@ -1,6 +1,7 @@
 //! What a worker does on every tick.
 
 use plimsoll_core::{
+    share::Share,
     snapshot::{View, epoch_of},
     time::{Instant, Micros},
 };
@@ -70,18 +71,29 @@ impl Worker {
     fn exchange<H: Host>(&mut self, host: &H, now: Instant) {
         if self.requests > 0 {
             self.router.write_share(now, &mut self.share);
-            self.slots
-                .write(host, &mut self.keys, self.me, now, &self.share);
+            let lost = self.slots.write(host, &mut self.keys, self.me, &self.share);
+            if lost {
+                self.metrics.forget_inflight();
+            }
         }
         self.read_shares(host, now);
     }
 
     fn read_shares<H: Host>(&mut self, host: &H, now: Instant) {
-        let router = &mut self.router;
+        let (router, metrics) = (&mut self.router, &mut self.metrics);
+        let mut dead = Vec::new();
+        let apply = |slot, share: &[u8]| router.apply_share(now, slot, share);
+        let bury = |share: &[u8]| dead.push(share.to_vec());
         self.slots
-            .read(host, &mut self.keys, self.me, now, |slot, share| {
-                router.apply_share(now, slot, share)
-            });
+            .read(host, &mut self.keys, self.me, now, apply, bury);
+        // A worker that has trapped cannot take back what it had added to the gauges.
+        for share in &dead {
+            for part in Share::new_checked(share).iter().flat_map(Share::parts) {
+                if let Some(address) = self.router.address_of(part.host) {
+                    metrics.bury(host, address, part.load.requests);
+                }
+            }
+        }
     }
 
     /// Collects if nobody else does (see [`lease`]).
@@ -197,5 +209,6 @@ impl Worker {
     pub(crate) fn withdraw<H: Host>(&mut self, host: &H) {
         self.metrics.flush(host);
         self.metrics.inflight(host, core::iter::empty());
+        self.slots.give_back(host, &mut self.keys);
     }
 }

@@ -198,7 +198,13 @@ impl NativeVm {
         match *callback {
             Callback::ContextCreate { parent, .. } => self.create(context, parent),
             Callback::Configure { .. } => return Ok(Reply::Bool(self.configure(context))),
-            Callback::VmStart { .. } | Callback::Done => return Ok(Reply::Bool(true)),
+            Callback::VmStart { .. } => return Ok(Reply::Bool(true)),
+            Callback::Done => {
+                if let Some(Role::Filter(root)) = self.roots.get_mut(&context) {
+                    root.on_done();
+                }
+                return Ok(Reply::Bool(true));
+            }
             Callback::Tick => match self.roots.get_mut(&context) {
                 Some(Role::Filter(root)) => root.on_tick(),
                 Some(Role::Collector(root)) => root.on_tick(),

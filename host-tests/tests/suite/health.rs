@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plimsoll_host::scenario::{Engine, Fleet, MAIN, Record, Request, Runtime, Script};
 
-use crate::common::{both, fleet, metric, nothing_in_flight, picks, prompt, warm};
+use crate::common::{both, fleet, metric, nothing_in_flight, picks, prompt, sum, warm};
 
 const FIRST: &str = "10.0.0.1:8000";
 
@@ -326,6 +326,31 @@ fn a_reloaded_worker_is_counted() {
         fleet
     });
     assert!(fleet.lives(1));
+}
+
+#[test]
+fn what_a_dead_worker_had_in_flight_does_not_stay_in_the_gauges() {
+    let fleet = both(|runtime| {
+        let mut fleet = warm(fleet(runtime, 2).workers(3));
+        busy(&mut fleet);
+        for n in 0..9 {
+            fleet.send(Request::say("m", &prompt(n, 100)).worker(1 + n as usize % 3));
+        }
+        fleet.run_ms(100);
+        assert_eq!(sum(&fleet, "plimsoll_inflight."), 9);
+        fleet.kill(1);
+        fleet.run_ms(1_000);
+        assert_eq!(sum(&fleet, "plimsoll_inflight."), 3, "nobody knows yet");
+        fleet.run_ms(6_000);
+        nothing_in_flight(&fleet);
+        // The others go on counting right.
+        fleet.send(Request::say("m", &prompt(99, 100)).worker(2));
+        fleet.run_ms(100);
+        assert_eq!(sum(&fleet, "plimsoll_inflight."), 1);
+        fleet.run_ms(2_000);
+        fleet
+    });
+    nothing_in_flight(&fleet);
 }
 
 /// A minute in which everything happens, over and over: afterwards nothing is left, and no VM has grown since the first third.

@@ -37,6 +37,10 @@ impl Health {
         (good.len() as u64, bad.len() as u64)
     }
 
+    pub(super) fn alive(&self) -> Instant {
+        self.alive
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.open
     }

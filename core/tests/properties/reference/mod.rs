@@ -251,13 +251,15 @@ impl Reference {
         if flight.host == known {
             return;
         }
-        let (failed, probe) = (flight.host, flight.probe);
+        let (failed, probe, sent) = (flight.host, flight.probe, flight.sent);
         flight.host = known;
         flight.probe = known.is_some_and(|served| self.hosts[&served].health.is_open());
         flight.teaches = false;
         flight.known = 0;
         flight.credited = 0;
-        if let Some(address) = failed {
+        if let Some(address) = failed
+            && self.hosts[&address].health.alive() <= sent
+        {
             self.on_failure(now, address, probe);
         }
     }
