@@ -261,8 +261,10 @@ pub fn share(data: &[u8]) {
     }
     sealed[32..36].copy_from_slice(&(parts as u32).to_le_bytes());
     sealed[36..40].copy_from_slice(&(blocks as u32).to_le_bytes());
-    let checksum = hash::key(&sealed[48..]);
-    sealed[40..48].copy_from_slice(&checksum.to_le_bytes());
+    let mut checksum = hash::Chain::new();
+    checksum.update(&sealed[..40]);
+    checksum.update(&sealed[48..]);
+    sealed[40..48].copy_from_slice(&checksum.value().to_le_bytes());
     assert!(Share::new_checked(&sealed).is_some());
     apply_share(&sealed);
 }
