@@ -28,6 +28,11 @@ pub(super) trait Visitor {
     fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor));
 }
 
+/// What a field is for. The module that a proxy loads never says it: the texts would be a fortieth of it.
+pub(super) const fn doc(text: &'static str) -> &'static str {
+    if cfg!(target_os = "wasi") { "" } else { text }
+}
+
 pub(super) fn millis(
     v: &mut dyn Visitor,
     name: &str,
@@ -63,31 +68,31 @@ fn weights(v: &mut dyn Visitor, w: &mut Weights) {
         "prefill",
         &mut w.prefill,
         0..=1000,
-        "This request's uncached tokens",
+        doc("This request's uncached tokens"),
     );
     v.decimal(
         "stall",
         &mut w.stall,
         0..=1000,
-        "This request's uncached tokens, per request already there",
+        doc("This request's uncached tokens, per request already there"),
     );
     v.decimal(
         "crowding",
         &mut w.crowding,
         0..=1000,
-        "Queued tokens, per request already there",
+        doc("Queued tokens, per request already there"),
     );
     v.decimal(
         "kv_pressure",
         &mut w.kv_pressure,
         0..=1000,
-        "Mean request time, per share of KV cache above `kv_limit`",
+        doc("Mean request time, per share of KV cache above `kv_limit`"),
     );
     v.decimal(
         "kv_limit",
         &mut w.kv_limit,
         0..=1,
-        "KV-cache utilisation from which pressure counts",
+        doc("KV-cache utilisation from which pressure counts"),
     );
 }
 
@@ -96,78 +101,78 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
     v.text(
         "pool",
         &mut c.pool,
-        "Name of the pool; part of every shared-data key",
+        doc("Name of the pool; part of every shared-data key"),
     );
-    v.policy("policy", &mut c.policy, "How the host is chosen");
+    v.policy("policy", &mut c.policy, doc("How the host is chosen"));
     v.hosts(
         "hosts",
         &mut c.hosts,
-        "The hosts; when empty they are discovered from the proxy",
+        doc("The hosts; when empty they are discovered from the proxy"),
     );
     v.addresses(
         "draining",
         &mut c.draining,
-        "Hosts that get nothing new and finish what they have",
+        doc("Hosts that get nothing new and finish what they have"),
     );
     v.section(
         "discovery",
-        "Where hosts come from when `hosts` is empty",
+        doc("Where hosts come from when `hosts` is empty"),
         &mut |v| {
             let d = &mut c.discovery;
             v.text(
                 "cluster",
                 &mut d.cluster,
-                "Cluster whose hosts are balanced",
+                doc("Cluster whose hosts are balanced"),
             );
             v.text(
                 "admin_cluster",
                 &mut d.admin_cluster,
-                "Cluster that reaches the proxy's admin interface",
+                doc("Cluster that reaches the proxy's admin interface"),
             );
             millis(
                 v,
                 "every_ms",
                 &mut d.every,
                 100..=600_000,
-                "Interval at which the host list is read",
+                doc("Interval at which the host list is read"),
             );
         },
     );
-    v.section("poll", "How the engines' metrics are read", &mut |v| {
+    v.section("poll", doc("How the engines' metrics are read"), &mut |v| {
         let p = &mut c.poll;
         v.text(
             "cluster",
             &mut p.cluster,
-            "Cluster that connects to exactly the host named by `x-plimsoll-poll-target`",
+            doc("Cluster that connects to exactly the host named by `x-plimsoll-poll-target`"),
         );
-        v.text("path", &mut p.path, "Path of the metrics page");
+        v.text("path", &mut p.path, doc("Path of the metrics page"));
         millis(
             v,
             "every_ms",
             &mut p.every,
             20..=60_000,
-            "Mean interval between polls of one host",
+            doc("Mean interval between polls of one host"),
         );
         millis(
             v,
             "timeout_ms",
             &mut p.timeout,
             10..=60_000,
-            "Time after which a poll has failed",
+            doc("Time after which a poll has failed"),
         );
         count(
             v,
             "unhealthy_after",
             &mut p.unhealthy_after,
             1..=1000,
-            "Failed polls or checks in a row that take a host out",
+            doc("Failed polls or checks in a row that take a host out"),
         );
         count(
             v,
             "healthy_after",
             &mut p.healthy_after,
             1..=1000,
-            "Good ones in a row that bring it back",
+            doc("Good ones in a row that bring it back"),
         );
     });
     health::declare_collector(&mut c.checks, &mut c.warmup, v);
@@ -176,148 +181,158 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         "tick_ms",
         &mut c.tick,
         5..=1000,
-        "Interval of a worker's exchange with other workers and the snapshot",
+        doc("Interval of a worker's exchange with other workers and the snapshot"),
     );
     size(
         v,
         "decide_after_bytes",
         &mut c.decide_after_bytes,
         1024..=4_194_304,
-        "Body bytes after which the host is named",
+        doc("Body bytes after which the host is named"),
     );
     size(
         v,
         "buffer_limit_bytes",
         &mut c.buffer_limit_bytes,
         1024..=67_108_864,
-        "Body bytes held at most while the model is unknown and hosts serve different models",
+        doc("Body bytes held at most while the model is unknown and hosts serve different models"),
     );
     millis(
         v,
         "stale_after_ms",
         &mut c.stale_after,
         100..=600_000,
-        "Age from which a snapshot is no longer used",
+        doc("Age from which a snapshot is no longer used"),
     );
     millis(
         v,
         "first_token_ms",
         &mut c.first_token,
         0..=600_000,
-        "A streamed request without a token for this long, and for twice its score's wait and prefill, goes to the next host as well; 0: never",
+        doc(
+            "A streamed request without a token for this long, and for twice its score's wait and prefill, goes to the next host as well; 0: never",
+        ),
     );
     v.flag(
         "explain",
         &mut c.explain,
-        "Answer `x-plimsoll-explain: 1` with `x-plimsoll-decision`",
+        doc("Answer `x-plimsoll-explain: 1` with `x-plimsoll-decision`"),
     );
     v.flag(
         "access_log",
         &mut c.access_log,
-        "Write each decision to filter state `wasm.plimsoll_decision`",
+        doc("Write each decision to filter state `wasm.plimsoll_decision`"),
     );
     v.decimal(
         "tie_band",
         &mut c.tie_band,
         0..=1,
-        "Share by which scores may differ and still be a tie",
+        doc("Share by which scores may differ and still be a tie"),
     );
-    v.section("weights", "Weights of the predicted-time score", &mut |v| {
-        weights(v, &mut c.weights);
-    });
+    v.section(
+        "weights",
+        doc("Weights of the predicted-time score"),
+        &mut |v| {
+            weights(v, &mut c.weights);
+        },
+    );
     v.section(
         "shadow",
-        "A second policy that is asked and counted, never obeyed",
+        doc("A second policy that is asked and counted, never obeyed"),
         &mut |v| {
             let s = &mut c.shadow;
-            v.flag("enabled", &mut s.enabled, "Ask it");
-            v.policy("policy", &mut s.policy, "How it would choose");
-            v.section("weights", "Weights of its score", &mut |v| {
+            v.flag("enabled", &mut s.enabled, doc("Ask it"));
+            v.policy("policy", &mut s.policy, doc("How it would choose"));
+            v.section("weights", doc("Weights of its score"), &mut |v| {
                 weights(v, &mut s.weights);
             });
         },
     );
-    v.section("record", "Decision records, for replay", &mut |v| {
+    v.section("record", doc("Decision records, for replay"), &mut |v| {
         let r = &mut c.record;
         v.integer(
             "every",
             &mut r.every,
             0..=1_000_000,
-            "Record one decision in so many; 0 records none",
+            doc("Record one decision in so many; 0 records none"),
         );
         v.flag(
             "log",
             &mut r.log,
-            "Write records to the proxy's log, as `plimsoll-record <base64>`",
+            doc("Write records to the proxy's log, as `plimsoll-record <base64>`"),
         );
         v.flag(
             "filter_state",
             &mut r.filter_state,
-            "Write records to filter state `wasm.plimsoll_record`, in base64",
+            doc("Write records to filter state `wasm.plimsoll_record`, in base64"),
         );
     });
     health::declare(&mut c.health, v);
-    v.section("priors", "Beliefs before the first response", &mut |v| {
-        let p = &mut c.priors;
-        v.integer(
-            "prefill_ns_per_token",
-            &mut p.prefill_ns_per_token,
-            100..=100_000_000,
-            "Prefill time of one token on a host of mean weight, in nanoseconds",
-        );
-        v.decimal(
-            "bytes_per_token",
-            &mut p.bytes_per_token,
-            1..=64,
-            "Prompt bytes in one token",
-        );
-        v.integer(
-            "output_tokens",
-            &mut p.output_tokens,
-            1..=1_000_000,
-            "Tokens of an answer",
-        );
-        millis(
-            v,
-            "e2e_ms",
-            &mut p.e2e,
-            1..=3_600_000,
-            "Time of one request",
-        );
-    });
+    v.section(
+        "priors",
+        doc("Beliefs before the first response"),
+        &mut |v| {
+            let p = &mut c.priors;
+            v.integer(
+                "prefill_ns_per_token",
+                &mut p.prefill_ns_per_token,
+                100..=100_000_000,
+                doc("Prefill time of one token on a host of mean weight, in nanoseconds"),
+            );
+            v.decimal(
+                "bytes_per_token",
+                &mut p.bytes_per_token,
+                1..=64,
+                doc("Prompt bytes in one token"),
+            );
+            v.integer(
+                "output_tokens",
+                &mut p.output_tokens,
+                1..=1_000_000,
+                doc("Tokens of an answer"),
+            );
+            millis(
+                v,
+                "e2e_ms",
+                &mut p.e2e,
+                1..=3_600_000,
+                doc("Time of one request"),
+            );
+        },
+    );
     v.section(
         "limits",
-        "Sizes of the fixed tables of one worker",
+        doc("Sizes of the fixed tables of one worker"),
         &mut |v| {
             let l = &mut c.limits;
-            size(v, "hosts", &mut l.hosts, 1..=4096, "Hosts of the pool");
+            size(v, "hosts", &mut l.hosts, 1..=4096, doc("Hosts of the pool"));
             size(
                 v,
                 "inflight",
                 &mut l.inflight,
                 16..=1_000_000,
-                "Requests in flight accounted for",
+                doc("Requests in flight accounted for"),
             );
             size(
                 v,
                 "prefix_blocks",
                 &mut l.prefix_blocks,
                 64..=4_194_304,
-                "Prefix blocks remembered",
+                doc("Prefix blocks remembered"),
             );
             count(
                 v,
                 "host_inflight",
                 &mut l.host_inflight,
                 0..=1_000_000,
-                "Requests of this proxy in flight at one host; 0 for no limit",
+                doc("Requests of this proxy in flight at one host; 0 for no limit"),
             );
             count(
                 v,
                 "pool_inflight",
                 &mut l.pool_inflight,
                 0..=1_000_000,
-                "Requests of this proxy in flight in the pool; 0 for no limit",
+                doc("Requests of this proxy in flight in the pool; 0 for no limit"),
             );
         },
     );

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 
-use super::declare::{Visitor, count, millis};
+use super::declare::{Visitor, count, doc, millis};
 use crate::fixed;
 use crate::time::Micros;
 
@@ -107,48 +107,48 @@ impl Default for Health {
 pub(super) fn declare_collector(k: &mut Checks, w: &mut Warmup, v: &mut dyn Visitor) {
     v.section(
         "checks",
-        "Checks of the collector's own, beside the polls",
+        doc("Checks of the collector's own, beside the polls"),
         &mut |v| {
             v.text(
                 "path",
                 &mut k.path,
-                "Path that answers 200 when a host is well",
+                doc("Path that answers 200 when a host is well"),
             );
             millis(
                 v,
                 "every_ms",
                 &mut k.every,
                 0..=600_000,
-                "Mean interval between checks of one host; 0 for none: polls tell",
+                doc("Mean interval between checks of one host; 0 for none: polls tell"),
             );
         },
     );
     v.section(
         "warmup",
-        "Small completions that the collector sends",
+        doc("Small completions that the collector sends"),
         &mut |v| {
             count(
                 v,
                 "requests",
                 &mut w.requests,
                 0..=1000,
-                "So many before a host that joins or comes back gets traffic; 0 for none",
+                doc("So many before a host that joins or comes back gets traffic; 0 for none"),
             );
             millis(
                 v,
                 "keep_warm_ms",
                 &mut w.keep_warm,
                 0..=3_600_000,
-                "An idle host gets one this often; 0 for never",
+                doc("An idle host gets one this often; 0 for never"),
             );
-            v.text("path", &mut w.path, "Path they are posted to");
-            v.text("body", &mut w.body, "What is posted");
+            v.text("path", &mut w.path, doc("Path they are posted to"));
+            v.text("body", &mut w.body, doc("What is posted"));
             millis(
                 v,
                 "timeout_ms",
                 &mut w.timeout,
                 10..=600_000,
-                "Time after which one has failed",
+                doc("Time after which one has failed"),
             );
         },
     );
@@ -156,81 +156,85 @@ pub(super) fn declare_collector(k: &mut Checks, w: &mut Warmup, v: &mut dyn Visi
 
 /// Shows the fields of `h` to `v`.
 pub(super) fn declare(h: &mut Health, v: &mut dyn Visitor) {
-    v.section("health", "When a host is trusted with requests", &mut |v| {
-        count(
-            v,
-            "consecutive_failures",
-            &mut h.consecutive_failures,
-            1..=1000,
-            "Failures in a row that eject a host",
-        );
-        v.decimal(
-            "error_rate",
-            &mut h.error_rate,
-            0..=1,
-            "Share of failures that ejects a host, if it is three times the rest's",
-        );
-        count(
-            v,
-            "min_requests",
-            &mut h.min_requests,
-            1..=1_000_000,
-            "Requests in the window before a share counts",
-        );
-        millis(
-            v,
-            "window_ms",
-            &mut h.window,
-            100..=600_000,
-            "Length of the window of outcomes",
-        );
-        millis(
-            v,
-            "open_ms",
-            &mut h.open,
-            10..=600_000,
-            "First ejection of a host; doubles each time, with jitter",
-        );
-        millis(
-            v,
-            "max_open_ms",
-            &mut h.max_open,
-            10..=3_600_000,
-            "Longest ejection; after as long without one the next is a first again",
-        );
-        count(
-            v,
-            "probes",
-            &mut h.probes,
-            1..=1000,
-            "Requests at once that a worker tries an ejected host with",
-        );
-        v.decimal(
-            "max_ejected",
-            &mut h.max_ejected,
-            0..=1,
-            "Share of the hosts that may be ejected at once",
-        );
-        millis(
-            v,
-            "stall_ms",
-            &mut h.stall,
-            100..=3_600_000,
-            "Silence with work in hand, at the least, that ejects a host",
-        );
-        millis(
-            v,
-            "slow_start_ms",
-            &mut h.slow_start,
-            0..=3_600_000,
-            "Ramp of a host that joins or recovers; 0 for none",
-        );
-        count(
-            v,
-            "slow_start_curve",
-            &mut h.slow_start_curve,
-            1..=4,
-            "Exponent of the ramp: 1 is linear",
-        );
-    });
+    v.section(
+        "health",
+        doc("When a host is trusted with requests"),
+        &mut |v| {
+            count(
+                v,
+                "consecutive_failures",
+                &mut h.consecutive_failures,
+                1..=1000,
+                doc("Failures in a row that eject a host"),
+            );
+            v.decimal(
+                "error_rate",
+                &mut h.error_rate,
+                0..=1,
+                doc("Share of failures that ejects a host, if it is three times the rest's"),
+            );
+            count(
+                v,
+                "min_requests",
+                &mut h.min_requests,
+                1..=1_000_000,
+                doc("Requests in the window before a share counts"),
+            );
+            millis(
+                v,
+                "window_ms",
+                &mut h.window,
+                100..=600_000,
+                doc("Length of the window of outcomes"),
+            );
+            millis(
+                v,
+                "open_ms",
+                &mut h.open,
+                10..=600_000,
+                doc("First ejection of a host; doubles each time, with jitter"),
+            );
+            millis(
+                v,
+                "max_open_ms",
+                &mut h.max_open,
+                10..=3_600_000,
+                doc("Longest ejection; after as long without one the next is a first again"),
+            );
+            count(
+                v,
+                "probes",
+                &mut h.probes,
+                1..=1000,
+                doc("Requests at once that a worker tries an ejected host with"),
+            );
+            v.decimal(
+                "max_ejected",
+                &mut h.max_ejected,
+                0..=1,
+                doc("Share of the hosts that may be ejected at once"),
+            );
+            millis(
+                v,
+                "stall_ms",
+                &mut h.stall,
+                100..=3_600_000,
+                doc("Silence with work in hand, at the least, that ejects a host"),
+            );
+            millis(
+                v,
+                "slow_start_ms",
+                &mut h.slow_start,
+                0..=3_600_000,
+                doc("Ramp of a host that joins or recovers; 0 for none"),
+            );
+            count(
+                v,
+                "slow_start_curve",
+                &mut h.slow_start_curve,
+                1..=4,
+                doc("Exponent of the ramp: 1 is linear"),
+            );
+        },
+    );
 }
