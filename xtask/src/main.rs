@@ -6,6 +6,7 @@ mod e2e;
 mod failure;
 mod fuzz;
 mod interrupt;
+mod miri;
 mod peers;
 mod race;
 mod repo;
@@ -50,6 +51,8 @@ enum Verb {
     E2e(e2e::Args),
     /// Fuzzes every reader of the core; needs a nightly toolchain
     Fuzz(fuzz::Args),
+    /// Runs the core's readers and tables under Miri; needs a nightly toolchain
+    Miri,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
             Verb::Bench(args) => bench::run(&repo, &args),
             Verb::E2e(args) => e2e::run(&repo, &args),
             Verb::Fuzz(args) => fuzz::run(&repo, &args),
+            Verb::Miri => miri::run(&repo),
         }
     });
     match outcome {

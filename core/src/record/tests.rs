@@ -143,10 +143,12 @@ fn a_record_is_read_for_ever() {
 #[test]
 fn every_damage_is_refused() {
     let good = example();
-    for length in 0..good.len() {
+    // Miri takes milliseconds for what takes nanoseconds.
+    let step = if cfg!(miri) { 211 } else { 1 };
+    for length in (0..good.len()).step_by(step) {
         assert!(View::new_checked(&good[..length]).is_err(), "{length}");
     }
-    for at in 0..good.len() {
+    for at in (0..good.len()).step_by(step) {
         let mut bad = good.clone();
         bad[at] ^= 1 << (at % 8);
         assert!(View::new_checked(&bad).is_err(), "{at}");
