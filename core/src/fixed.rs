@@ -7,34 +7,47 @@ pub const ONE: u64 = 1 << 16;
 
 /// Whether `a * b` is sure to fit 64 bits: cheaper than a checked multiplication, which wasm does in 128 bits. Nearly always both
 /// are of 32 bits, and that is cheaper to see than the place of the highest bit.
+#[inline]
 const fn fits(a: u64, b: u64) -> bool {
     (a | b) >> 32 == 0 || a.leading_zeros() + b.leading_zeros() >= 64
 }
 
 /// `a * b`, saturating.
+#[inline]
 pub fn mul(a: u64, b: u64) -> u64 {
     if fits(a, b) {
         a.wrapping_mul(b)
     } else {
-        a.saturating_mul(b)
+        wide_mul_div(a, b, 1)
     }
 }
 
 /// `a * b / c`, saturating, rounding down; `c = 0` counts as 1.
+#[inline]
 pub fn mul_div(a: u64, b: u64, c: u64) -> u64 {
     let c = c.max(1);
     if fits(a, b) {
-        return a.wrapping_mul(b) / c;
+        a.wrapping_mul(b) / c
+    } else {
+        wide_mul_div(a, b, c)
     }
-    u64::try_from(u128::from(a) * u128::from(b) / u128::from(c)).unwrap_or(u64::MAX)
 }
 
 /// `a * q` for `q` in Q16.
+#[inline]
 pub fn mul_q16(a: u64, q: u64) -> u64 {
     if fits(a, q) {
-        return a.wrapping_mul(q) >> 16;
+        a.wrapping_mul(q) >> 16
+    } else {
+        wide_mul_div(a, q, ONE)
     }
-    u64::try_from((u128::from(a) * u128::from(q)) >> 16).unwrap_or(u64::MAX)
+}
+
+/// The same in 128 bits, which hardly ever happens and is long: in one place instead of in every product.
+#[cold]
+#[inline(never)]
+fn wide_mul_div(a: u64, b: u64, c: u64) -> u64 {
+    u64::try_from(u128::from(a) * u128::from(b) / u128::from(c)).unwrap_or(u64::MAX)
 }
 
 /// `a / b` in Q16; zero over anything is zero, anything over zero saturates at `u32::MAX` (65,536.0).
