@@ -121,6 +121,7 @@ pub struct Constraints {
 
 impl Constraints {
     /// Why `host` may not have the request, if it may not.
+    #[inline]
     pub fn rule_out(&self, host: &Host, config: &Config) -> Option<Ruled> {
         let trust = self.trust;
         match host.state {

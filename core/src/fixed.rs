@@ -100,6 +100,7 @@ pub const fn log2(value: u64) -> u32 {
 
 /// `-log2(u / 2^64)` in Q16 for a uniform `u`: the exponential draw of weighted rendezvous hashing. Linear between powers of two
 /// (worst error 0.086), which every proxy computes alike, and only the order counts.
+#[inline]
 pub const fn neg_log2(u: u64) -> u64 {
     let u = if u == 0 { 1 } else { u };
     let whole = log2(u);

@@ -55,6 +55,7 @@ impl Chain {
     }
 
     /// Appends bytes to the stream.
+    #[inline]
     pub fn update(&mut self, bytes: &[u8]) {
         self.total = self.total.wrapping_add(bytes.len() as u64);
         let mut rest = bytes;
@@ -91,6 +92,7 @@ impl Chain {
 
     /// The hash of all bytes so far; the stream can go on after it.
     #[must_use]
+    #[inline]
     pub fn value(&self) -> u64 {
         let [a, b, c, d] = self.lanes;
         let mut hash = if self.total >= STRIPE as u64 {

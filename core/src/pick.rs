@@ -95,6 +95,7 @@ impl<K: Ord + Copy> Top<K> {
         last.as_ref()
     }
 
+    #[inline]
     fn add(&mut self, mut entry: (K, usize)) {
         for slot in &mut self.0 {
             match slot {

@@ -139,16 +139,19 @@ impl Host {
     }
 
     /// Whether it is known to serve `model`.
+    #[inline]
     pub fn serves(&self, model: u64) -> bool {
         self.models.contains(&model)
     }
 
     /// Our requests there, over all workers of this proxy.
+    #[inline]
     pub const fn ours(&self) -> u32 {
         self.own.requests.saturating_add(self.peers.requests)
     }
 
     /// Requests of other proxies there, by the engine's counters.
+    #[inline]
     pub fn others(&self) -> u32 {
         self.polled.map_or(0, |polled| {
             polled

@@ -84,6 +84,7 @@ fn class_of(prompt_tokens: u64) -> usize {
 }
 
 /// The exponential draw of `host` for `key`, shortened by its speed in octaves: the smallest draw wins.
+#[inline]
 pub fn draw(key: u64, host: u64, octave: u32) -> u64 {
     fixed::neg_log2(rng::mix(key ^ host)) << OCTAVES.saturating_sub(octave)
 }
@@ -91,6 +92,7 @@ pub fn draw(key: u64, host: u64, octave: u32) -> u64 {
 impl Homes {
     /// The home of the block `key` among `hosts`, each an index, a key all routers know, and its speed in octaves: the host with the
     /// smallest exponential draw, sped up by its weight (weighted rendezvous hashing).
+    #[inline]
     pub fn home_of(key: u64, hosts: impl Iterator<Item = (usize, u64, u32)>) -> Option<usize> {
         hosts
             .map(|(index, host, octave)| (draw(key, host, octave), host, index))

@@ -81,6 +81,7 @@ impl Index {
         (key as usize & (self.buckets - 1)) * WAYS
     }
 
+    #[inline]
     fn find(&self, key: u64) -> Option<usize> {
         let start = self.bucket(key);
         let ways = self.keys.get(start..start + WAYS)?;
@@ -119,6 +120,7 @@ impl Index {
     /// Walks `keys` (the prompt's blocks in order) and calls `dropped(host, n)` for every host of `candidates` with the number of
     /// leading blocks it holds, once a host, if that number is not zero. `candidates` is consumed as working memory.
     /// Returns how many leading blocks are held by anyone.
+    #[inline]
     pub fn matches(
         &self,
         keys: impl Iterator<Item = u64>,
@@ -192,6 +194,7 @@ impl Index {
     }
 
     /// Lets the popularity of `slot` decay to `seconds`, adds `requests` to it, and notes the use.
+    #[inline]
     fn touch(&mut self, slot: usize, seconds: u64, requests: u32) {
         let at = u32::try_from(seconds).unwrap_or(u32::MAX);
         let age = u64::from(at.saturating_sub(self.used.get(slot).copied().unwrap_or(at)));
@@ -205,6 +208,7 @@ impl Index {
         set(&mut self.used, slot, at.max(1));
     }
 
+    #[inline]
     fn mark(&mut self, slot: usize, host: usize) -> bool {
         let bit = 1u64 << (host % 64);
         match self.current.get_mut(slot * self.words + host / 64) {

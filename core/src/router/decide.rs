@@ -37,6 +37,7 @@ struct Candidates<'a> {
 
 impl Candidates<'_> {
     /// Tokens known to be cached on a host, and those credited to it as the home.
+    #[inline]
     fn expect(&self, index: usize, prompt_tokens: u64) -> (u64, u64) {
         let bytes = self.cached_bytes.get(index).copied().unwrap_or(0);
         let known = if bytes == 0 {
@@ -58,6 +59,7 @@ impl Hosts for Candidates<'_> {
         self.eligible
     }
 
+    #[inline]
     fn facts(&self, index: usize) -> Option<Facts> {
         self.fleet.get(index).map(|host| Facts {
             key: host.key,
@@ -311,6 +313,7 @@ fn keys<'a>(request: &'a Request<'_>) -> impl Iterator<Item = u64> + 'a {
         .map(|block| prefix::block_key(block.hash, request.model, request.salt))
 }
 
+#[inline]
 fn home_of(router: &Router, key: u64) -> Option<usize> {
     let hosts = each(&router.scratch.eligible).filter_map(|index| {
         router

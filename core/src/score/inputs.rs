@@ -43,12 +43,14 @@ pub struct Inputs {
 
 impl Inputs {
     /// `w`: tokens of a prompt of `prompt_tokens` that have to be prefilled there.
+    #[inline]
     pub fn uncached_tokens(&self, prompt_tokens: u64) -> u64 {
         let cached = self.known_tokens.saturating_add(self.credited_tokens);
         prompt_tokens.saturating_sub(cached).max(LEAST_TOKENS)
     }
 
     /// KV-cache utilisation (Q16) above `limit`, with this request admitted.
+    #[inline]
     pub(super) fn kv_excess(&self, limit: u64) -> u64 {
         let (used, capacity) = (self.kv_used, self.kv_capacity);
         if capacity == 0 {
@@ -83,6 +85,7 @@ pub struct Context<'a> {
 }
 
 /// Uncached tokens queued on `host`.
+#[inline]
 fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
     let ours = host
         .own
@@ -102,6 +105,7 @@ fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
 }
 
 /// KV tokens that are on `host` beyond what its last poll counted, with this request admitted.
+#[inline]
 fn kv_added(context: &Context<'_>, host: &Host) -> u64 {
     let ours = host.own.kv_tokens.saturating_add(host.peers.kv_tokens);
     let sent_since = ours.saturating_sub(host.at_poll.kv_tokens);
