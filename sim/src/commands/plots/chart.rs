@@ -191,27 +191,29 @@ fn panel(area: &Area<'_>, panel: &Panel) -> Drawn {
             names.push((y, x, &line.policy, style::colour(&line.policy)));
         }
     }
-    // Names at the ends of their lines, pushed apart where lines meet.
     names.sort_by_key(|&(y, ..)| y);
     let (left, top) = area.get_base_pixel();
-    let mut floor = i32::MIN;
-    let over = overflow(&names, top + area.dim_in_pixel().1 as i32 - 60);
-    for (y, x, name, colour) in names {
-        floor = (y - 7 - over).max(floor);
-        let at = (x + 6 - left, floor - top);
-        text(area, name, at, 12, &colour, HPos::Left)?;
-        floor += NAME_STEP;
+    let (_, floor) = chart.backend_coord(&(last, panel.y.ends().0));
+    let wanted: Vec<i32> = names.iter().map(|&(y, ..)| y - 7).collect();
+    for (y, (_, x, name, colour)) in apart(wanted, floor).into_iter().zip(names) {
+        text(area, name, (x + 6 - left, y - top), 12, &colour, HPos::Left)?;
     }
     Ok(())
 }
 
-/// How far names that are pushed apart downwards would leave the chart, whose lowest line is at `bottom`.
-fn overflow(names: &[(i32, i32, &str, RGBColor)], bottom: i32) -> i32 {
-    let mut floor = i32::MIN;
-    for &(y, ..) in names {
-        floor = (y - 7).max(floor) + NAME_STEP;
+/// Ascending places of names, moved apart where lines meet: first downwards, then back up from `floor`.
+fn apart(mut places: Vec<i32>, floor: i32) -> Vec<i32> {
+    let mut least = i32::MIN;
+    for place in &mut places {
+        *place = least.max(*place);
+        least = *place + NAME_STEP;
     }
-    (floor - bottom - NAME_STEP).max(0)
+    let mut most = floor;
+    for place in places.iter_mut().rev() {
+        *place = most.min(*place);
+        most = *place - NAME_STEP;
+    }
+    places
 }
 
 /// Horizontal bars from the least to the greatest.
@@ -256,4 +258,59 @@ fn bars(area: &Area<'_>, panel: &Bars) -> Drawn {
         &INK,
         HPos::Left,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_moved_apart_and_stay_inside() {
+        assert_eq!(apart(vec![0, 50, 51], 100), [0, 50, 64]);
+        assert_eq!(apart(vec![0, 99, 100], 100), [0, 86, 100]);
+    }
+
+    #[test]
+    fn a_drawing_has_its_words_and_a_dark_scheme() {
+        let axis = |title, log| Axis {
+            title,
+            ticks: vec![1.0, 10.0],
+            log,
+            format: |value| format!("{value}"),
+        };
+        let line = |policy: &str| Line {
+            policy: policy.to_owned(),
+            points: vec![(1.0, 2.0), (10.0, 100.0)],
+        };
+        let panel = Panel {
+            title: "left".to_owned(),
+            x: axis("seconds", false),
+            y: axis("ms", true),
+            lines: vec![line("plimsoll"), line("oracle")],
+            level: Some((5.0, "limit")),
+        };
+        let figure = Figure {
+            title: "Title",
+            source: "where from".to_owned(),
+        };
+        let svg = figure.lines(&[panel]).unwrap();
+        for words in [
+            "seconds",
+            "ms",
+            "plimsoll",
+            "oracle",
+            "limit",
+            "left",
+            "where from",
+        ] {
+            assert!(svg.contains(words), "{words}");
+        }
+        assert!(svg.contains("prefers-color-scheme: dark") && svg.contains("<title>Title"));
+        let bars = Bars {
+            title: "right".to_owned(),
+            axis: "composite",
+            bars: vec![("plimsoll".to_owned(), 0.25)],
+        };
+        assert!(figure.bars(&[bars]).unwrap().contains("0.25"));
+    }
 }

@@ -18,8 +18,11 @@ const SHOWN: [&str; 7] = [
     "plimsoll",
     "oracle",
 ];
-/// Loads of the sweep.
-const LOADS: [f64; 7] = [0.3, 0.45, 0.6, 0.8, 1.0, 1.2, 1.5];
+/// Loads of the sweep by workload: to beyond what the best can bear.
+const LOADS: [(&str, [f64; 7]); 2] = [
+    ("conversation", [0.3, 0.45, 0.6, 0.8, 1.0, 1.2, 1.5]),
+    ("agents", [0.5, 1.0, 1.4, 1.8, 2.2, 2.6, 3.0]),
+];
 /// Numbers of routers, with polls every second.
 const ROUTERS: [usize; 5] = [1, 2, 4, 8, 16];
 /// Milliseconds between polls of 16 routers.
@@ -89,19 +92,24 @@ impl Plots<'_> {
     pub(super) fn loads(&self) -> Result<[String; 2], String> {
         let mut goodput = Vec::new();
         let mut ttft = Vec::new();
-        for name in ["conversation", "agents"] {
+        for (name, loads) in LOADS {
             let Some(cell) = self.cell(name) else {
                 continue;
             };
             let mut rows = Vec::new();
-            for load in LOADS {
+            for load in loads {
                 rows.extend(self.rows(&cell.at_load(load), vec![check::ONE])?);
             }
             let title = format!("{name}, {}", cell.fleet);
             let lines = |figure: &dyn Fn(&ResultRow) -> f64| lines(&rows, &|row| row.load, figure);
+            let ticks = if loads[6] > 2.0 {
+                vec![0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+            } else {
+                vec![0.3, 0.6, 0.9, 1.2, 1.5]
+            };
             let x = || Axis {
                 title: "load (1: what round robin completes when flooded)",
-                ticks: vec![0.3, 0.6, 0.9, 1.2, 1.5],
+                ticks: ticks.clone(),
                 log: false,
                 format: plain,
             };
