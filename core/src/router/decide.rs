@@ -220,10 +220,15 @@ pub(super) fn decide(
     if home.is_some() {
         homes.on_sent(estimate.prompt_tokens, home == Some(first));
     }
-    let uncached_tokens = if best.uncached_tokens > 0 {
-        best.uncached_tokens
+    let (uncached_tokens, queued_tokens) = if best.uncached_tokens > 0 {
+        (best.uncached_tokens, best.queued_tokens)
     } else {
-        estimate.prompt_tokens.max(score::LEAST_TOKENS)
+        // A policy that does not score has not asked, but whoever judges silence must know what the request waits for.
+        let queued = router.fleet.get(first).map_or(0, |host| {
+            let (own, peers) = (&host.own, &host.peers);
+            own.queued_tokens.saturating_add(peers.queued_tokens)
+        });
+        (estimate.prompt_tokens.max(score::LEAST_TOKENS), queued)
     };
     let flight = Flight {
         host: u16::try_from(first).unwrap_or(super::NOWHERE),
@@ -239,7 +244,7 @@ pub(super) fn decide(
         known_tokens,
         credited_tokens,
         uncached_tokens,
-        queued_tokens: best.queued_tokens,
+        queued_tokens,
         lesson: None,
         teaches: true,
         usage: None,

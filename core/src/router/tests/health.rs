@@ -111,6 +111,24 @@ fn a_silent_host_is_ejected_and_comes_back_by_a_probe_along_the_ramp() {
 }
 
 #[test]
+fn a_long_queue_is_no_silence_for_a_policy_that_does_not_score() {
+    // Behind ten seconds of prefill a short prompt waits for longer than a stall may take, and nothing is wrong.
+    let extra = r#","policy":"round_robin","priors":{"prefill_ns_per_token":1000000}"#;
+    let mut router = Router::new(config(2, extra), 1);
+    for (family, length) in [(1, 40), (2, 40), (3, 1), (4, 1)] {
+        forward(
+            &mut router,
+            at(0),
+            &request(&blocks(family, length), family),
+        );
+    }
+    for tick in 0..600 {
+        router.on_tick(at(tick * 25));
+    }
+    assert_eq!((router.ejected(), router.health_events().stalls), (0, 0));
+}
+
+#[test]
 fn time_that_the_worker_did_not_live_through_is_nobodys_silence() {
     let mut router = Router::new(config(4, ""), 1);
     router.on_tick(at(0));

@@ -118,9 +118,13 @@ impl Reference {
             }
             expected
         };
-        let uncached = match terms[0].uncached_tokens {
-            0 => question.prompt_tokens.max(16),
-            tokens => tokens,
+        let (uncached, queued) = match terms[0].uncached_tokens {
+            0 => {
+                let peers = &self.hosts[&first].peers;
+                let queued = self.own(first).queued_tokens + peers.queued_tokens;
+                (question.prompt_tokens.max(16), queued)
+            }
+            tokens => (tokens, terms[0].queued_tokens),
         };
         let flight = Flight {
             host: Some(first),
@@ -136,7 +140,7 @@ impl Reference {
             known,
             credited,
             uncached,
-            queued: terms[0].queued_tokens,
+            queued,
             lesson: None,
             teaches: true,
             usage: None,
