@@ -109,7 +109,7 @@ fn error_statuses_of_engines_are_no_harm() {
 }
 
 #[test]
-fn a_failing_host_is_fenced_and_comes_back() {
+fn a_failing_host_is_left_alone_and_comes_back() {
     let fleet = both(|runtime| {
         let mut fleet = warm(fleet(runtime, 3));
         for n in 0..12 {
