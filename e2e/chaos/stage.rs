@@ -130,12 +130,19 @@ pub(crate) async fn unaccounted(stands: &[&Stand], fleet: &Fleet, tally: &Tally)
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Requests in flight by anybody's account.
-pub(crate) async fn open(stands: &[&Stand], fleet: &Fleet) -> f64 {
-    let mut open = 0.0;
-    for stand in stands {
-        open += stand.metrics().count("plimsoll_inflight", "").abs();
-        open += active(stand);
-    }
+async fn open(stands: &[&Stand], fleet: &Fleet) -> f64 {
+    let gauges: f64 = stands.iter().map(|stand| gauge(stand).abs()).sum();
+    gauges + open_elsewhere(stands, fleet).await
+}
+
+/// Requests in flight as the module's gauge has it.
+pub(crate) fn gauge(stand: &Stand) -> f64 {
+    stand.metrics().count("plimsoll_inflight", "")
+}
+
+/// Requests in flight by Envoy's and the engines' account.
+pub(crate) async fn open_elsewhere(stands: &[&Stand], fleet: &Fleet) -> f64 {
+    let mut open: f64 = stands.iter().map(|stand| active(stand)).sum();
     for index in 0..fleet.len() {
         let Some(state) = fleet.state(index).await else {
             continue;

@@ -76,22 +76,11 @@ impl<H: Host> CollectorRoot<H> {
     pub fn on_call_response(&mut self, token: u32, headers: usize, body_size: usize) {
         let host = &*self.host;
         #[cfg(feature = "test-hooks")]
-        trap_if_asked(host, body_size);
+        crate::hooks::on_call_response(host, body_size);
         if let Some(state) = &mut self.state {
             state
                 .collecting
                 .answer(host, &state.metrics, clock(host), token, headers, body_size);
         }
-    }
-}
-
-/// Traps when the answer of an engine contains `plimsoll_test_trap 1`: how the chaos suite kills the collector. A worker that stands in for
-/// it does not ask.
-#[cfg(feature = "test-hooks")]
-fn trap_if_asked<H: Host>(host: &H, body_size: usize) {
-    const WORD: &[u8] = b"plimsoll_test_trap 1";
-    let body = host.buffer(crate::host::Buffer::CallResponseBody, 0, body_size);
-    if body.is_ok_and(|body| body.windows(WORD.len()).any(|part| part == WORD)) {
-        std::process::abort();
     }
 }

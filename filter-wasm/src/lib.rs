@@ -28,6 +28,8 @@ pub mod collector;
 pub mod gate;
 pub mod head;
 pub mod headers;
+#[cfg(feature = "test-hooks")]
+mod hooks;
 pub mod host;
 #[cfg(target_family = "wasm")]
 mod hostcalls;

@@ -70,6 +70,8 @@ impl<H: Host> Stream<H> {
 
     /// The request's headers have come.
     pub fn on_request_headers(&mut self, end: bool) -> Action {
+        #[cfg(feature = "test-hooks")]
+        crate::hooks::on_request_headers(&*self.host);
         self.head = match self.host.header_map(Map::RequestHeaders) {
             Ok(map) => Head::read(&map, end),
             Err(_) => Head::unreadable(end),

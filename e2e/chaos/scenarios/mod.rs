@@ -5,6 +5,7 @@ mod error500;
 mod flap;
 mod hang;
 mod kill;
+mod reload;
 mod slow;
 pub(crate) mod soak;
 mod stall;
@@ -25,6 +26,7 @@ pub(crate) const ALL: &[(&str, Play)] = &[
     ("slow", || Box::pin(slow::play())),
     ("swap", || Box::pin(swap::play())),
     ("collector", || Box::pin(collector::play())),
+    ("reload", || Box::pin(reload::play())),
     ("hang", || Box::pin(hang::play())),
     ("stall", || Box::pin(stall::play())),
     ("flap", || Box::pin(flap::play())),
