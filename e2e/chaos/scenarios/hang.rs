@@ -37,7 +37,7 @@ pub(crate) async fn play() -> Report {
             6000,
             "ms",
         ),
-        Figure::at_most("longest request", longest.as_secs_f64(), 12, "s"),
+        Figure::at_most("longest request", longest.as_secs_f64(), 15, "s"),
     ]);
     Report::new("hang", tally, figures)
 }

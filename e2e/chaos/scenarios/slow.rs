@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::report::{Figure, Report};
-use crate::stage::Stage;
+use crate::stage::{Stage, late};
 
 const SLOW: usize = 5;
 const FACTOR: f64 = 5.0;
@@ -44,7 +44,8 @@ pub(crate) async fn play() -> Report {
             p99(&slowed) / p99(&healthy),
             1.5,
             "x",
-        ),
+        )
+        .unless_late(late(&stage.fleet).await),
         Figure::at_most(
             "its share of the requests, of an eighth",
             slowed.served_share(stage.host(SLOW)) * 8.0,

@@ -36,7 +36,7 @@ pub(crate) async fn play() -> Report {
         Figure::at_most(
             "longest wait for a first token",
             during.ttft(1.0).as_secs_f64(),
-            5,
+            8,
             "s",
         ),
     ]);

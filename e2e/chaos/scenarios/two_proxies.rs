@@ -6,7 +6,7 @@ use plimsoll_e2e::{Stand, Tally};
 use serde_json::json;
 
 use crate::report::{Figure, Report};
-use crate::stage::{fleet, load, lost, setting, unaccounted};
+use crate::stage::{fleet, late, load, lost, setting, unaccounted};
 
 pub(crate) async fn play() -> Report {
     let fleet = fleet(8).await;
@@ -55,7 +55,8 @@ pub(crate) async fn play() -> Report {
             p99(&blinded) / p99(&seeing),
             2,
             "x",
-        ),
+        )
+        .unless_late(late(&fleet).await),
         Figure::told("p99 TTFT of the one that sees", p99(&seeing), "ms"),
     ];
     Report::new("two_proxies", tally, figures)
