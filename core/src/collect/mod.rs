@@ -45,14 +45,17 @@ pub enum PollFailure {
 /// Pause between two small completions to one host, jittered by a quarter.
 const WARM_PAUSE: Micros = Micros::from_millis(100);
 
+/// Time from the first list in which the proxy may be answered its first checks of the hosts on it.
+const SETTLING: Micros = Micros::from_millis(10_000);
+
 /// The collector of one pool.
 #[derive(Clone, Debug)]
 pub struct Collector {
     config: Config,
     rng: Rng,
     hosts: Vec<Watched>,
-    /// Whether there has been a list: who is on a later one has joined.
-    began: bool,
+    /// When there was a first list: who is on a later one has joined.
+    began: Option<Instant>,
     next_discovery: Instant,
     discovering_until: Option<Instant>,
     epoch: u64,
@@ -72,7 +75,7 @@ impl Collector {
         let mut collector = Self {
             rng: Rng::new(seed),
             hosts: Vec::new(),
-            began: false,
+            began: None,
             next_discovery: Instant::ZERO,
             discovering_until: None,
             epoch: 0,
@@ -130,17 +133,20 @@ impl Collector {
 
     fn list(&mut self, address: Address, weight: u32, state: State, models: Option<&[u64]>) {
         let room = self.hosts.len() < self.config.limits.hosts;
+        let settling = self
+            .began
+            .is_none_or(|began| self.looked.since(began) < SETTLING);
         match self.hosts.iter_mut().find(|host| host.address == address) {
             Some(host) => {
                 self.changed |= host.state != state || host.weight != weight;
-                host.on_state(self.looked, state, &self.config);
+                host.on_state(self.looked, state, settling, &self.config);
                 host.weight = weight;
                 host.listed = true;
             }
             None if room => {
                 self.changed = true;
                 let mut host = Watched::new(address, weight, state, models);
-                if self.began {
+                if self.began.is_some() {
                     host.begin(self.looked, &self.config);
                 }
                 self.hosts.push(host);
@@ -153,7 +159,13 @@ impl Collector {
         let before = self.hosts.len();
         self.hosts.retain(|host| host.listed);
         self.changed |= self.hosts.len() != before;
-        self.began |= !self.hosts.is_empty();
+        self.begin();
+    }
+
+    fn begin(&mut self) {
+        if !self.hosts.is_empty() {
+            self.began.get_or_insert(self.looked);
+        }
     }
 
     /// Takes over from the collector that wrote `snapshot`, so that a change of collectors changes no decision.
@@ -175,7 +187,7 @@ impl Collector {
                 }
             }
         }
-        self.began |= !self.hosts.is_empty();
+        self.begin();
         self.outrun(snapshot.epoch());
     }
 

@@ -65,6 +65,8 @@ pub(super) struct Watched {
     down: bool,
     /// Checks in a row that say otherwise.
     against: u32,
+    /// It was there from the start, and the proxy has not found it well yet.
+    unchecked: bool,
     /// When it joined or came back; zero for one that was there from the start.
     since: Instant,
     /// Warm-up requests that it has yet to answer.
@@ -90,6 +92,7 @@ impl Watched {
             listed: true,
             down: false,
             against: 0,
+            unchecked: state == State::Down,
             since: Instant::ZERO,
             warming: 0,
             busy: Instant::ZERO,
@@ -112,15 +115,20 @@ impl Watched {
 
     /// It joins or comes back: it is warmed up, and then starts slowly.
     pub(super) const fn begin(&mut self, now: Instant, config: &Config) {
+        self.unchecked = false;
         self.since = now;
         self.busy = now;
         self.warming = config.warmup.requests;
     }
 
-    /// The proxy says that it is in `state`.
-    pub(super) fn on_state(&mut self, now: Instant, state: State, config: &Config) {
+    /// The proxy says that it is in `state`. While it is `settling`, a host that it finds well for the first time has not come back: a
+    /// proxy that starts calls every host ill until its first check has been answered.
+    pub(super) fn on_state(&mut self, now: Instant, state: State, settling: bool, config: &Config) {
         if state == State::Ready && self.state != State::Ready {
-            self.begin(now, config);
+            if !(settling && self.unchecked) {
+                self.begin(now, config);
+            }
+            self.unchecked = false;
         }
         self.state = state;
     }

@@ -47,11 +47,25 @@ fn joins_and_recoveries_are_stamped_and_those_of_the_first_list_are_not() {
     assert_eq!(since(&first), [Instant::ZERO; 2]);
     let joined = listed(&mut collector, 2000, &[(1, ""), (2, sick), (3, "")]);
     assert_eq!(since(&joined), [Instant::ZERO, Instant::ZERO, at(2000)]);
-    let back = listed(&mut collector, 3000, &[(1, ""), (2, ""), (3, "")]);
-    assert_eq!(since(&back), [Instant::ZERO, at(3000), at(2000)]);
-    listed(&mut collector, 4000, &[(1, ""), (2, "")]);
-    let again = listed(&mut collector, 5000, &[(1, ""), (2, ""), (3, "")]);
-    assert_eq!(since(&again)[2], at(5000), "it had left");
+    let back = listed(&mut collector, 13_000, &[(1, ""), (2, ""), (3, "")]);
+    assert_eq!(since(&back), [Instant::ZERO, at(13_000), at(2000)]);
+    listed(&mut collector, 14_000, &[(1, ""), (2, "")]);
+    let again = listed(&mut collector, 15_000, &[(1, ""), (2, ""), (3, "")]);
+    assert_eq!(since(&again)[2], at(15_000), "it had left");
+}
+
+#[test]
+fn hosts_that_a_starting_proxy_has_not_checked_yet_do_not_come_back() {
+    let mut collector = collector("{}");
+    let sick = r#""failed_active_health_check":true"#;
+    let since = |records: &[Record]| records.iter().map(|r| r.since).collect::<Vec<_>>();
+    listed(&mut collector, 1000, &[(1, sick), (2, sick)]);
+    listed(&mut collector, 2000, &[(1, ""), (2, sick)]);
+    let well = listed(&mut collector, 3000, &[(1, ""), (2, "")]);
+    assert_eq!(since(&well), [Instant::ZERO; 2]);
+    listed(&mut collector, 4000, &[(1, sick), (2, "")]);
+    let back = listed(&mut collector, 5000, &[(1, ""), (2, "")]);
+    assert_eq!(since(&back), [at(5000), Instant::ZERO], "it had been well");
 }
 
 #[test]
