@@ -1,7 +1,7 @@
 //! Recorded decisions made again.
 //!
-//! A record ([`plimsoll_core::record`]) holds all that a decision was made from. [`read`] finds records in whatever holds them, [`again`] makes
-//! them again, and [`under`] asks what another policy would have done with the same facts.
+//! A record ([`plimsoll_core::record`]) holds all that a decision was made from. [`read()`] finds records in whatever holds them, [`again`] makes
+//! them again, and [`Tally`] asks what another policy would have done with the same facts.
 
 mod read;
 #[cfg(test)]
