@@ -112,7 +112,8 @@ fn a_host_that_joins_starts_slowly_and_all_at_the_start_do_not() {
         let mut fleet = fleet(runtime, 4).configuration(json).start().unwrap();
         busy(&mut fleet);
         fleet.engine(3).healthy = false;
-        fleet.run_ms(2_000);
+        // Longer than a proxy that starts may take for its first checks.
+        fleet.run_ms(11_000);
         load(&mut fleet, 2_000, 20);
         fleet.engine(3).healthy = true;
         fleet.run_ms(1_100);
@@ -261,7 +262,8 @@ fn a_host_that_joins_is_warmed_up_first_when_asked_for() {
         let json = r#"{"warmup":{"requests":6}}"#;
         let mut fleet = fleet(runtime, 3).configuration(json).start().unwrap();
         fleet.engine(2).healthy = false;
-        fleet.run_ms(2_000);
+        // Longer than a proxy that starts may take for its first checks.
+        fleet.run_ms(11_000);
         assert_eq!(metric(&fleet, "plimsoll_warmups"), 0);
         fleet.engine(2).healthy = true;
         fleet.run_ms(3_000);
