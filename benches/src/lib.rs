@@ -31,6 +31,7 @@ pub fn snapshot_of(hosts: usize) -> Vec<u8> {
                 waiting: (busy >> 8) as u32 % 3,
                 kv_used_q16: (busy >> 16) as u32 % 60_000,
                 kv_capacity_tokens: 850_000,
+                computed_tokens: 0,
             }),
         }
     });

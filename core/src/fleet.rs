@@ -8,7 +8,7 @@ use crate::config::{Config, Priors};
 use crate::fixed::{self, ONE};
 use crate::health::eject;
 use crate::host::{Address, Host, Load, MODELS, Polled, State};
-use crate::learn::{self, Fleetwide};
+use crate::learn;
 use crate::time::Instant;
 
 /// A host as the list names it, from configuration or from a snapshot.
@@ -41,8 +41,6 @@ pub struct Fleet {
     foreign: Option<u64>,
     /// When what was learned last faded.
     faded: Instant,
-    /// What is learned over all hosts.
-    pub learned: Fleetwide,
 }
 
 impl Fleet {
@@ -56,7 +54,6 @@ impl Fleet {
             listed: 0,
             foreign: None,
             faded: Instant::ZERO,
-            learned: Fleetwide::default(),
         }
     }
 
@@ -125,8 +122,8 @@ impl Fleet {
                 host.weight = listed.weight.max(1);
                 host.models = listed.models;
                 host.health.on_joined(listed.since);
-                if listed.polled.is_some() {
-                    host.polled = listed.polled;
+                if let Some(polled) = listed.polled {
+                    host.on_polled(polled);
                 }
             }
         }
@@ -187,7 +184,7 @@ impl Fleet {
     /// Works out speeds from what has been seen.
     pub fn relearn(&mut self, priors: &Priors) {
         let prior = fixed::mul_div(priors.prefill_ns_per_token, ONE, 1000);
-        learn::relearn(&self.learned, prior, &mut self.hosts);
+        learn::relearn(prior, &mut self.hosts);
     }
 
     /// Lets what was learned of speeds fade with time. True when it did.

@@ -6,9 +6,9 @@
 //! once and sees how many it missed.
 //!
 //! Layout, little endian: magic `PLSH`, version (u16), zero (u16), owner (u64), stamp in microseconds (u64), number of the first block
-//! after the ones listed (u64), hosts (u32), blocks (u32), checksum of all the rest (u64); then a record of 64 bytes a host (key, requests,
-//! prefilling, queued tokens, KV tokens, the three sums of [`crate::learn::Sums`], and the end of its ejection) and 12 bytes a block (key and, as u32, the place
-//! of its host among the records).
+//! after the ones listed (u64), hosts (u32), blocks (u32), checksum of all the rest (u64); then a record of 72 bytes a host (key, requests,
+//! prefilling, queued tokens, KV tokens, the four sums of [`crate::learn::Sums`], and the end of its ejection) and 16 bytes a block
+//! (key and, as u32, the place of its host among the records and the bytes of its prompt).
 
 use alloc::vec::Vec;
 
@@ -21,8 +21,10 @@ use crate::time::Instant;
 const MAGIC: &[u8; 4] = b"PLSH";
 const VERSION: u16 = 2;
 const HEADER: usize = 48;
-const RECORD: usize = 64;
-const BLOCK: usize = 12;
+/// Bytes a host.
+pub const RECORD: usize = 72;
+/// Bytes a block.
+pub const BLOCK: usize = 16;
 /// Blocks kept for the others to read; at 60 blocks a prompt, 17 prompts between two ticks.
 pub const RING: usize = 1024;
 
@@ -46,6 +48,8 @@ pub struct SharedBlock {
     pub key: u64,
     /// Place of the host among the parts.
     pub part: u32,
+    /// Bytes of the prompt that the block is of.
+    pub extent: u32,
 }
 
 /// Writes a share into `out`, which is emptied first. `next` is the running number after the last of `blocks`.
@@ -70,6 +74,7 @@ pub fn write(
             part.sums.ttft,
             part.sums.tokens,
             part.sums.samples,
+            part.sums.squares,
             part.ejected_until.as_micros(),
         ] {
             out.extend_from_slice(&value.to_le_bytes());
@@ -79,6 +84,7 @@ pub fn write(
     for block in blocks {
         out.extend_from_slice(&block.key.to_le_bytes());
         out.extend_from_slice(&block.part.to_le_bytes());
+        out.extend_from_slice(&block.extent.to_le_bytes());
         block_count += 1;
     }
     put(out, 0, MAGIC);
@@ -172,8 +178,9 @@ impl<'a> Share<'a> {
                 ttft: u64_at(bytes, 32),
                 tokens: u64_at(bytes, 40),
                 samples: u64_at(bytes, 48),
+                squares: u64_at(bytes, 56),
             },
-            ejected_until: Instant::from_micros(u64_at(bytes, 56)),
+            ejected_until: Instant::from_micros(u64_at(bytes, 64)),
         })
     }
 
@@ -182,6 +189,7 @@ impl<'a> Share<'a> {
         self.blocks.chunks_exact(BLOCK).map(|bytes| SharedBlock {
             key: u64_at(bytes, 0),
             part: u32_at(bytes, 8),
+            extent: u32_at(bytes, 12),
         })
     }
 }
@@ -204,12 +212,21 @@ mod tests {
                 ttft: 5,
                 tokens: 6,
                 samples: 7,
+                squares: 8,
             },
             ejected_until: Instant::from_micros(8),
         };
         let blocks = [
-            SharedBlock { key: 8, part: 0 },
-            SharedBlock { key: 9, part: 0 },
+            SharedBlock {
+                key: 8,
+                part: 0,
+                extent: 2048,
+            },
+            SharedBlock {
+                key: 9,
+                part: 0,
+                extent: 4096,
+            },
         ];
         let mut bytes = Vec::new();
         write(

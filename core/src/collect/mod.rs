@@ -361,6 +361,7 @@ impl Collector {
             waiting: facts.waiting,
             kv_used_q16: facts.kv_used_q16,
             kv_capacity_tokens: facts.kv_capacity_tokens,
+            computed_tokens: facts.computed_tokens(),
         });
         if !host.configured_models
             && let Some(first) = host.models.first_mut()

@@ -12,6 +12,8 @@ use crate::health::Health;
 use crate::learn::Speed;
 use crate::time::{Instant, Micros};
 
+/// KV capacity assumed of an engine that does not report it, in tokens: the smallest card in the calibration set.
+const ASSUMED_KV_TOKENS: u64 = 40_000;
 /// Models a host is known to serve, as keys; the first few count.
 pub const MODELS: usize = 4;
 
@@ -77,6 +79,8 @@ pub struct Polled {
     pub kv_used_q16: u32,
     /// Size of its KV cache in tokens; 0 when it does not say.
     pub kv_capacity_tokens: u64,
+    /// Tokens it has put into its KV cache since it started: prompt tokens computed and tokens generated; 0 when it does not say.
+    pub computed_tokens: u64,
 }
 
 /// One host.
@@ -133,9 +137,45 @@ impl Host {
         }
     }
 
-    /// Predicted time to prefill `tokens`.
+    /// Takes over what the engine said.
+    pub fn on_polled(&mut self, polled: Polled) {
+        let before = self.polled.map_or(0, |polled| polled.computed_tokens);
+        // An engine that starts again counts from zero, and has an empty cache.
+        if before > 0 && polled.computed_tokens > 0 {
+            let new = polled
+                .computed_tokens
+                .checked_sub(before)
+                .unwrap_or(u64::MAX);
+            self.turnover = self.turnover.saturating_add(new);
+        }
+        self.polled = Some(polled);
+    }
+
+    /// We sent a request that takes in `tokens`: counts where the engine does not count itself.
+    pub fn on_taken_in(&mut self, tokens: u64) {
+        if self.polled.is_none_or(|polled| polled.computed_tokens == 0) {
+            self.turnover = self.turnover.saturating_add(tokens);
+        }
+    }
+
+    /// How many halves of its KV cache new tokens have filled since this was last asked with an answer above zero; two are all of it.
+    pub fn turns(&mut self) -> u64 {
+        let capacity = self.polled.map_or(0, |polled| polled.kv_capacity_tokens);
+        let capacity = if capacity == 0 {
+            ASSUMED_KV_TOKENS
+        } else {
+            capacity
+        };
+        let turns = (self.turnover / (capacity / 2).max(1)).min(2);
+        if turns > 0 {
+            self.turnover = 0;
+        }
+        turns
+    }
+
+    /// Predicted time to prefill `tokens`, by requests that have ended.
     pub fn predict(&self, tokens: u64) -> Micros {
-        Micros::new(fixed::mul_q16(tokens, self.speed.per_token))
+        Micros::new(fixed::mul_q16(tokens, self.speed.settled))
     }
 
     /// Whether it is known to serve `model`.

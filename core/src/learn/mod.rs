@@ -9,8 +9,12 @@
 //! again: a host that throttles is known by its next few answers. One that has become faster is believed more slowly, since it costs
 //! more to send work to a slow host than to spare a fast one.
 //!
+//! Requests that have not ended count by what they show so far: a first token with the tokens that were expected to be ahead of it
+//! (`usage` will say how many there were), and one that is overdue twice the predicted time as if it came at this moment. A slow, throttled
+//! or stuck host is known for it while it still keeps its requests waiting.
+//!
 //! # Inputs
-//! TTFT of streamed responses; sums of the other workers of this proxy.
+//! TTFT of streamed responses, waiting times; sums of the other workers of this proxy, and of other proxies that tell.
 //!
 //! # Limits
 //! A response that is not streamed shows no first token and teaches nothing here.
@@ -37,6 +41,10 @@ const OPTIMISM: u64 = 2;
 pub const FADE_EVERY: Micros = Micros::from_millis(4000);
 /// 2^(-1/16) in Q16: a half-life of 64 s, so that a host that was slow once is tried again although nothing is sent there.
 const FADE: u64 = 62_757;
+/// A first token is overdue after this many times the predicted time.
+const OVERDUE: u64 = 2;
+/// Samples of a relative error of one that are assumed of the fleet before there are any.
+const PRIOR_SAMPLES: u64 = 2;
 /// Octaves told apart.
 pub const OCTAVES: u32 = 8;
 /// A relative error counts up to this (Q16), so that one stall does not drown all else.
@@ -51,6 +59,8 @@ pub struct Sums {
     pub tokens: u64,
     /// Samples, in 1/256.
     pub samples: u64,
+    /// Squared relative errors of the samples against what was known of the host before each, Q16.
+    pub squares: u64,
 }
 
 impl Sums {
@@ -59,6 +69,7 @@ impl Sums {
         self.ttft = self.ttft.saturating_add(other.ttft);
         self.tokens = self.tokens.saturating_add(other.tokens);
         self.samples = self.samples.saturating_add(other.samples);
+        self.squares = self.squares.saturating_add(other.squares);
     }
 
     /// Time passes.
@@ -66,6 +77,7 @@ impl Sums {
         self.ttft = fixed::mul_q16(self.ttft, FADE);
         self.tokens = fixed::mul_q16(self.tokens, FADE);
         self.samples = fixed::mul_q16(self.samples, FADE);
+        self.squares = fixed::mul_q16(self.squares, FADE);
     }
 
     fn rate(&self, optimism: u64) -> u64 {
@@ -82,10 +94,14 @@ impl Sums {
 pub struct Speed {
     /// What this worker has seen.
     pub own: Sums,
+    /// What requests that have not ended say so far.
+    pub pending: Sums,
     /// What the other workers have seen.
     pub peers: Sums,
     /// Microseconds of prefill a token, Q16: the `a` of the score.
     pub per_token: u64,
+    /// The same without what is pending, to judge by what a request may keep waiting: that must not grow with the wait itself.
+    pub settled: u64,
     /// Speed in octaves, 4 being the fleet's mean, for weighted homes.
     pub octave: u32,
     /// Mean time of a request from send to end, microseconds; 0 until one has ended.
@@ -96,11 +112,9 @@ pub struct Speed {
 
 impl Speed {
     /// A first token came `ttft` after the request was sent behind `tokens` uncached tokens, its own included.
-    /// Returns the squared relative error of what had been expected, Q16.
-    pub fn on_first_token(&mut self, ttft: Micros, tokens: u64) -> u64 {
-        let tokens = tokens.max(1);
-        let expected = fixed::mul_q16(tokens, self.per_token);
-        let error = fixed::ratio(expected.abs_diff(ttft.get()), expected).min(WORST);
+    pub fn on_first_token(&mut self, ttft: Micros, tokens: u64) {
+        let sample = self.sample(ttft, tokens);
+        let expected = fixed::mul_q16(tokens.max(1), self.per_token);
         self.slow_samples = if ttft.get() < expected.saturating_mul(SLOW) {
             0
         } else {
@@ -111,10 +125,48 @@ impl Speed {
         } else {
             KEEP_SLOWER
         };
-        self.own.ttft = fixed::mul_q16(self.own.ttft, keep).saturating_add(ttft.get());
-        self.own.tokens = fixed::mul_q16(self.own.tokens, keep).saturating_add(tokens);
-        self.own.samples = fixed::mul_q16(self.own.samples, keep).saturating_add(SAMPLE);
-        fixed::mul_q16(error, error)
+        let own = &mut self.own;
+        for (sum, sample) in [
+            (&mut own.ttft, sample.ttft),
+            (&mut own.tokens, sample.tokens),
+            (&mut own.samples, sample.samples),
+            (&mut own.squares, sample.squares),
+        ] {
+            *sum = fixed::mul_q16(*sum, keep).saturating_add(sample);
+        }
+    }
+
+    /// A request that has not ended got its first token after `ttft`.
+    pub fn on_pending(&mut self, ttft: Micros, tokens: u64) {
+        let sample = self.sample(ttft, tokens);
+        self.pending.add(&sample);
+    }
+
+    /// A request still waits for its first token, `elapsed` after it was sent behind `tokens` uncached tokens.
+    pub fn on_waiting(&mut self, elapsed: Micros, tokens: u64) {
+        let expected = fixed::mul_q16(tokens.max(1), self.per_token);
+        if elapsed.get() > expected.saturating_mul(OVERDUE) {
+            self.on_pending(elapsed, tokens);
+        }
+    }
+
+    fn sample(&self, ttft: Micros, tokens: u64) -> Sums {
+        let tokens = tokens.max(1);
+        // Without those pending, so that the order of requests does not matter.
+        let seen = self.seen(false);
+        // The first sample of a host has nothing of its kind to differ from: how far it is from the fleet says how hosts differ.
+        let error = if seen.samples < SAMPLE {
+            0
+        } else {
+            let expected = fixed::mul_q16(tokens, seen.rate(0));
+            fixed::ratio(expected.abs_diff(ttft.get()), expected).min(WORST)
+        };
+        Sums {
+            ttft: ttft.get(),
+            tokens,
+            samples: SAMPLE,
+            squares: fixed::mul_q16(error, error),
+        }
     }
 
     /// A request ended `e2e` after it was sent.
@@ -126,42 +178,35 @@ impl Speed {
         };
     }
 
-    fn seen(&self) -> Sums {
+    /// What this worker has to tell.
+    pub fn told(&self) -> Sums {
         let mut sums = self.own;
+        sums.add(&self.pending);
+        sums
+    }
+
+    fn seen(&self, pending: bool) -> Sums {
+        let mut sums = if pending { self.told() } else { self.own };
         sums.add(&self.peers);
         sums
     }
 }
 
-/// What is learned over the whole fleet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fleetwide {
-    /// Squared relative error of one sample, Q16, fading.
-    pub variance: u64,
-    /// First tokens seen by this worker.
-    pub samples: u64,
-}
-
-impl Default for Fleetwide {
-    fn default() -> Self {
-        Self {
-            variance: ONE,
-            samples: 0,
-        }
+/// Sets `per_token`, `settled` and `octave` of every host from the sums; `prior` is the prefill time of a token on a host of mean weight,
+/// Q16 microseconds. Only ratios of weights count.
+pub fn relearn(prior: u64, hosts: &mut [Host]) {
+    fit(prior, hosts, false);
+    let mut pending = 0;
+    for host in hosts.iter_mut() {
+        host.speed.settled = host.speed.per_token;
+        pending += host.speed.pending.samples;
+    }
+    if pending > 0 {
+        fit(prior, hosts, true);
     }
 }
 
-impl Fleetwide {
-    /// One more sample with the squared error that [`Speed::on_first_token`] gave.
-    pub fn on_sample(&mut self, squared_error: u64) {
-        self.variance = fixed::ewma(self.variance, squared_error, 6);
-        self.samples = self.samples.saturating_add(1);
-    }
-}
-
-/// Sets `per_token` and `octave` of every host from the sums; `prior` is the prefill time of a token on a host of mean weight, Q16
-/// microseconds. Only ratios of weights count.
-pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
+fn fit(prior: u64, hosts: &mut [Host], pending: bool) {
     // The fleet's mean is taken over work normalised by weight, so that configured weights are a prior for who is fast.
     let weights: u64 = hosts.iter().map(|host| u64::from(host.weight)).sum();
     let mean_weight = fixed::ratio(weights, hosts.len() as u64).max(1);
@@ -169,7 +214,7 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
         |host: &Host| fixed::mul_div(u64::from(host.weight), ONE * ONE, mean_weight).max(1);
     let mut total = Sums::default();
     for host in hosts.iter() {
-        let mut seen = host.speed.seen();
+        let mut seen = host.speed.seen(pending);
         seen.tokens = fixed::mul_div(seen.tokens, ONE, relative_weight(host));
         total.add(&seen);
     }
@@ -179,15 +224,21 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
         total.rate(0).max(1)
     };
 
+    let known = total.samples.saturating_add(PRIOR_SAMPLES * SAMPLE);
+    let variance = fixed::mul_div(
+        total.squares.saturating_add(PRIOR_SAMPLES * ONE),
+        SAMPLE,
+        known,
+    );
     let (mut between, mut within, mut counted) = (0u64, 0u64, 0u64);
     for host in hosts.iter() {
-        let seen = host.speed.seen();
+        let seen = host.speed.seen(pending);
         if seen.samples >= 2 * SAMPLE {
             let relative =
                 fixed::ratio(fixed::mul_q16(seen.rate(0), relative_weight(host)), mean).min(WORST);
             let off = relative.abs_diff(ONE);
             between = between.saturating_add(fixed::mul_q16(off, off));
-            within = within.saturating_add(fixed::mul_div(fleet.variance, SAMPLE, seen.samples));
+            within = within.saturating_add(fixed::mul_div(variance, SAMPLE, seen.samples));
             counted += 1;
         }
     }
@@ -199,7 +250,10 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
 
     for host in hosts {
         let prior = fixed::ratio(mean, relative_weight(host)).max(1);
-        host.speed.per_token = estimate(&host.speed, prior, spread, fleet.variance);
+        host.speed.per_token = estimate(&host.speed.seen(pending), prior, spread, variance);
+        if pending {
+            continue;
+        }
         // Counted from four octaves below the fleet's mean, and rounded in the logarithm, so that noise around equal speeds, which
         // every router has its own of, changes nothing: 1.41 times as fast as the mean is the next octave.
         let relative = fixed::mul_div(mean.saturating_mul(16), 92_682, host.speed.per_token.max(1));
@@ -207,8 +261,7 @@ pub fn relearn(fleet: &Fleetwide, prior: u64, hosts: &mut [Host]) {
     }
 }
 
-fn estimate(speed: &Speed, prior: u64, spread: u64, variance: u64) -> u64 {
-    let seen = speed.seen();
+fn estimate(seen: &Sums, prior: u64, spread: u64, variance: u64) -> u64 {
     if seen.samples == 0 {
         return prior;
     }

@@ -5,24 +5,21 @@ use alloc::vec::Vec;
 /// Microseconds a token, Q16, after `rounds` samples a host with noise of +-50 %.
 fn learn(true_rates: &[u64], weights: &[u32], rounds: usize) -> Vec<Speed> {
     let prior = 30 * ONE;
-    let mut fleet = Fleetwide::default();
     let address = crate::host::Address::parse("127.0.0.1:1").unwrap();
     let mut hosts: Vec<Host> = weights
         .iter()
         .map(|weight| Host::new(address, *weight, [0; 4]))
         .collect();
     let mut rng = Rng::new(3);
-    relearn(&fleet, prior, &mut hosts);
+    relearn(prior, &mut hosts);
     for _ in 0..rounds {
         for (host, rate) in hosts.iter_mut().zip(true_rates) {
             let tokens = 500 + u64::from(rng.below(8000));
             let noise = 500 + u64::from(rng.below(1000));
-            fleet.on_sample(
-                host.speed
-                    .on_first_token(Micros::new(tokens * rate * noise / 1000), tokens),
-            );
+            host.speed
+                .on_first_token(Micros::new(tokens * rate * noise / 1000), tokens);
         }
-        relearn(&fleet, prior, &mut hosts);
+        relearn(prior, &mut hosts);
     }
     hosts.into_iter().map(|host| host.speed).collect()
 }

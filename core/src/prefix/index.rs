@@ -29,6 +29,8 @@ pub struct Learned {
     pub key: u64,
     /// Index of the host.
     pub host: u16,
+    /// Bytes of the prompt that the block is of.
+    pub extent: u32,
 }
 
 /// The table.
@@ -176,13 +178,11 @@ impl Index {
         self.requests_at = seconds;
     }
 
-    /// Notes that `host` holds the block `key` of a prompt of `prompt_bytes`, asked for at `seconds`. True when that is news.
-    pub fn insert(&mut self, key: u64, host: usize, prompt_bytes: u64, seconds: u64) -> bool {
+    /// Notes that `host` holds the block `key` of a prompt of `extent` bytes, asked for at `seconds`. True when that is news.
+    pub fn insert(&mut self, key: u64, host: usize, extent: u32, seconds: u64) -> bool {
         let slot = self.find_or_claim(key);
         self.touch(slot, seconds, ONE_REQUEST);
-        if let Some(extent) = self.extent.get_mut(slot) {
-            *extent = (*extent).max(u32::try_from(prompt_bytes).unwrap_or(u32::MAX));
-        }
+        self.extend(slot, extent);
         self.mark(slot, host)
     }
 
@@ -190,7 +190,14 @@ impl Index {
     pub fn insert_learned(&mut self, learned: Learned, seconds: u64) {
         let slot = self.find_or_claim(learned.key);
         self.touch(slot, seconds, 0);
+        self.extend(slot, learned.extent);
         self.mark(slot, usize::from(learned.host));
+    }
+
+    fn extend(&mut self, slot: usize, to: u32) {
+        if let Some(extent) = self.extent.get_mut(slot) {
+            *extent = (*extent).max(to);
+        }
     }
 
     /// Lets the popularity of `slot` decay to `seconds`, adds `requests` to it, and notes the use.
@@ -260,12 +267,17 @@ impl Index {
         self.turning.fill(0);
     }
 
-    /// Forgets everything about `host`, at once: another host takes its place.
+    /// Forgets everything about `host`, at once: another host takes its place, or its cache is empty.
     pub fn forget(&mut self, host: usize) {
-        for _ in 0..2 {
-            self.turn(host);
-            self.sweep();
-        }
+        let keep = !(1u64 << (host % 64));
+        let clear = |words: &mut [u64]| {
+            if let Some(word) = words.get_mut(host / 64) {
+                *word &= keep;
+            }
+        };
+        self.current.chunks_exact_mut(self.words).for_each(clear);
+        self.previous.chunks_exact_mut(self.words).for_each(clear);
+        clear(&mut self.turning);
     }
 }
 

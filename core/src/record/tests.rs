@@ -66,6 +66,7 @@ fn example() -> Vec<u8> {
             waiting: 2,
             kv_used_q16: 60_000,
             kv_capacity_tokens: 100_000,
+            computed_tokens: 0,
         }),
     });
     let listed: Vec<_> = listed.collect();

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::guard::is_probe;
-use super::{ASSUMED_KV_TOKENS, PassReason, Reason, Router, Verdict, fallback_key};
+use super::{PassReason, Reason, Router, Verdict, fallback_key};
 use crate::choose::{self, Choice, Facts, Hosts, Question};
 use crate::cost::{CostClass, Costs};
 use crate::eligible;
@@ -12,7 +12,7 @@ use crate::fixed;
 use crate::fleet::Fleet;
 use crate::inflight::Flight;
 use crate::policy::each;
-use crate::prefix::{self, Homes};
+use crate::prefix::{self, Homes, Learned};
 use crate::record;
 use crate::request::{Block, Request};
 use crate::score::{self, Context, Inputs};
@@ -290,12 +290,11 @@ fn step(router: &Router, now: Instant) -> Step {
     let fresh = |at| now.since(at) <= router.config.stale_after;
     match router.snapshot {
         Some(snapshot) if fresh(snapshot.stamp) && snapshot.polled.is_some_and(fresh) => Step::Full,
-        _ if router.fleet.learned.samples > 0
-            || router
-                .fleet
-                .hosts()
-                .iter()
-                .any(|host| host.speed.peers.samples > 0) =>
+        _ if router
+            .fleet
+            .hosts()
+            .iter()
+            .any(|host| host.speed.own.samples > 0 || host.speed.peers.samples > 0) =>
         {
             Step::Local
         }
@@ -373,27 +372,19 @@ fn remember(
     let seconds = now.as_micros() / 1_000_000;
     let host = usize::from(flight.host);
     router.index.count_request(seconds);
+    let extent = u32::try_from(request.prompt_bytes).unwrap_or(u32::MAX);
     for key in keys(request) {
-        if router
-            .index
-            .insert(key, host, request.prompt_bytes, seconds)
-        {
-            router.ring.push(key, flight.host);
+        if router.index.insert(key, host, extent, seconds) {
+            router.ring.push(Learned {
+                key,
+                host: flight.host,
+                extent,
+            });
         }
     }
     if let Some(entry) = router.fleet.get_mut(host) {
-        let capacity = entry.polled.map_or(0, |polled| polled.kv_capacity_tokens);
-        let capacity = if capacity == 0 {
-            ASSUMED_KV_TOKENS
-        } else {
-            capacity
-        };
-        entry.turnover = entry
-            .turnover
-            .saturating_add(flight.uncached_tokens)
-            .saturating_add(output_tokens);
-        if entry.turnover > capacity / 2 {
-            entry.turnover = 0;
+        entry.on_taken_in(flight.uncached_tokens.saturating_add(output_tokens));
+        if entry.turns() > 0 {
             router.index.turn(host);
         }
     }

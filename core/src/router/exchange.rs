@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::{Applied, Router};
 use crate::fleet::Listed;
 use crate::health::eject;
-use crate::host::Load;
+use crate::host::{Host, Load};
 use crate::learn::Sums;
 use crate::prefix::Learned;
 use crate::share::{self, Part, RING, Share, SharedBlock};
@@ -38,8 +38,7 @@ impl Ring {
         }
     }
 
-    pub(super) fn push(&mut self, key: u64, host: u16) {
-        let learned = Learned { key, host };
+    pub(super) fn push(&mut self, learned: Learned) {
         let place = (self.next % RING as u64) as usize;
         match self.blocks.get_mut(place) {
             Some(slot) => *slot = learned,
@@ -128,6 +127,13 @@ impl Router {
             polled: polled.map(|polled| polled.at.min(now)).max(),
         });
 
+        for index in 0..self.fleet.hosts().len() {
+            match self.fleet.get_mut(index).map_or(0, Host::turns) {
+                0 => {}
+                1 => self.index.turn(index),
+                _ => self.index.forget(index),
+            }
+        }
         self.scratch.loads.fill(Load::default());
         for flight in self.inflight.iter() {
             let host = usize::from(flight.host);
@@ -166,9 +172,9 @@ impl Router {
     /// Writes this worker's share into `out`.
     pub fn write_share(&mut self, now: Instant, out: &mut Vec<u8>) {
         // Parts go out in the order of hosts, those with nothing to tell left out; blocks name their host by its place in that order.
-        let telling = |host: &crate::host::Host| {
+        let telling = |host: &Host| {
             host.own != Load::default()
-                || host.speed.own.samples > 0
+                || host.speed.told().samples > 0
                 || host.turnover > 0
                 || host.health.breaker.is_open()
         };
@@ -176,7 +182,7 @@ impl Router {
         let parts = hosts.iter().filter(|host| telling(host)).map(|host| Part {
             host: host.key,
             load: host.own,
-            sums: host.speed.own,
+            sums: host.speed.told(),
             ejected_until: host.health.breaker.open_until().unwrap_or_default(),
         });
         let mut places = Vec::with_capacity(hosts.len());
@@ -195,6 +201,7 @@ impl Router {
             SharedBlock {
                 key: learned.key,
                 part,
+                extent: learned.extent,
             }
         });
         share::write(out, self.seed, now, self.ring.next, parts, blocks);
@@ -261,6 +268,7 @@ impl Router {
                     Learned {
                         key: block.key,
                         host: *host,
+                        extent: block.extent,
                     },
                     seconds,
                 );

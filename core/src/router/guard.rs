@@ -45,7 +45,8 @@ impl Router {
         let settings = &self.config.health;
         // Time that this worker did not live through, since it was stopped or the clock was set, is no host's silence.
         let lost = now < self.ticked || now.since(self.ticked).get() > settings.stall.get() / 2;
-        if lost && self.ticked != Instant::ZERO {
+        let jumped = lost && self.ticked != Instant::ZERO;
+        if jumped {
             self.events.jumps = self.events.jumps.saturating_add(1);
         }
         self.ticked = now;
@@ -57,6 +58,7 @@ impl Router {
         }
         let mut any = false;
         for flight in self.inflight.iter_mut() {
+            flight.teaches &= !jumped;
             let waited = now.since(flight.last_token);
             if waited <= settings.stall {
                 continue;

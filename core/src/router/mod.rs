@@ -24,6 +24,7 @@ use crate::health::{Events, stall};
 use crate::host::{Address, Host, Load, State};
 pub use crate::inflight::Ticket;
 use crate::inflight::{Flight, Inflight};
+use crate::learn::Sums;
 use crate::observe::{Seen, Usage};
 use crate::policy::Classic;
 use crate::prefix::{Homes, Index};
@@ -83,8 +84,6 @@ struct Scratch {
     loads: Vec<Load>,
 }
 
-/// KV capacity assumed of an engine that does not report it, in tokens: the smallest card in the calibration set.
-const ASSUMED_KV_TOKENS: u64 = 40_000;
 /// Interval of the walks over the prefix index in which hosts' turnover takes effect.
 const SWEEP_EVERY: Micros = Micros::from_millis(500);
 /// The host of a flight that is served by a host unknown here.
@@ -304,6 +303,7 @@ impl Router {
             self.index.sweep();
         }
         self.relearn |= self.fleet.fade(now);
+        self.learn_pending(now);
         if self.relearn {
             self.relearn = false;
             self.fleet.relearn(&self.config.priors);
@@ -386,6 +386,36 @@ impl Router {
         prompt.saturating_sub(cached.unwrap_or(flight.known_tokens))
     }
 
+    /// Learns from requests that have not ended.
+    fn learn_pending(&mut self, now: Instant) {
+        for index in 0..self.fleet.hosts().len() {
+            if let Some(host) = self.fleet.get_mut(index)
+                && host.speed.pending != Sums::default()
+            {
+                host.speed.pending = Sums::default();
+                self.relearn = true;
+            }
+        }
+        for flight in self.inflight.iter() {
+            let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+                continue;
+            };
+            // As long as the engine has not confirmed it, a home's credit may be wrong, which must not make the host look slow.
+            let ahead = flight
+                .queued_tokens
+                .saturating_add(flight.uncached_tokens)
+                .saturating_add(flight.credited_tokens);
+            match flight.lesson {
+                Some(ttft) => host.speed.on_pending(ttft, ahead),
+                None if flight.stream && flight.prefilling && flight.teaches => {
+                    host.speed.on_waiting(now.since(flight.sent), ahead);
+                }
+                None => continue,
+            }
+            self.relearn |= host.speed.pending.samples > 0;
+        }
+    }
+
     /// Learns from a first token once it is known how many tokens were really prefilled for it: an estimate that counted on a cache hit
     /// which did not happen would make the host look slow.
     fn learn(&mut self, flight: &Flight, uncached_tokens: u64) {
@@ -394,8 +424,7 @@ impl Router {
             let ahead = flight
                 .queued_tokens
                 .saturating_add(uncached_tokens.max(LEAST_TOKENS));
-            let error = host.speed.on_first_token(ttft, ahead);
-            self.fleet.learned.on_sample(error);
+            host.speed.on_first_token(ttft, ahead);
             self.relearn = true;
         }
     }

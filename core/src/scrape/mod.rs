@@ -35,8 +35,22 @@ pub struct EngineFacts {
     pub prefix_queries: u64,
     /// Prompt tokens found there.
     pub prefix_hits: u64,
+    /// Tokens generated since the engine started.
+    pub generated_tokens: u64,
     /// Hash ([`crate::hash::key`]) of the served model's name; 0 unknown.
     pub model: u64,
+}
+
+impl EngineFacts {
+    /// Tokens that went into the KV cache since the engine started, prompt tokens computed and tokens generated; 0 unknown.
+    pub const fn computed_tokens(&self) -> u64 {
+        if self.prefix_queries == 0 {
+            return 0;
+        }
+        self.prefix_queries
+            .saturating_sub(self.prefix_hits)
+            .saturating_add(self.generated_tokens)
+    }
 }
 
 /// Reads a metrics page and returns how many of its samples told something.
@@ -126,6 +140,7 @@ struct Page {
     block_tokens: Total,
     blocks: Total,
     hits: Total,
+    generated: Total,
     queries: Total,
     /// Tokens computed, from engines that count those apart from cached ones.
     misses: Total,
@@ -163,6 +178,7 @@ impl Page {
             Fact::Running => self.running.add(rank, sample.value()?.whole()),
             Fact::Waiting => self.waiting.add(rank, sample.value()?.whole()),
             Fact::Queries => self.queries.add(rank, sample.value()?.whole()),
+            Fact::Generated => self.generated.add(rank, sample.value()?.whole()),
             Fact::Hits => self.hits.add(rank, sample.value()?.whole()),
             Fact::Misses => self.misses.add(rank, sample.value()?.whole()),
             Fact::Capacity => self.capacity.add(rank, sample.value()?.whole()),
@@ -223,6 +239,7 @@ impl Page {
             .or(looked_up)
             .unwrap_or(facts.prefix_queries);
         facts.prefix_hits = self.hits.get().unwrap_or(facts.prefix_hits);
+        facts.generated_tokens = self.generated.get().unwrap_or(facts.generated_tokens);
         if self.model != 0 {
             facts.model = self.model;
         }

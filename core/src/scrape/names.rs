@@ -17,6 +17,8 @@ pub(super) enum Fact {
     Blocks,
     /// Prompt tokens looked up in the prefix cache.
     Queries,
+    /// Tokens generated.
+    Generated,
     /// Prompt tokens found in the prefix cache.
     Hits,
     /// Prompt tokens computed, cached ones not among them.
@@ -132,6 +134,7 @@ static VLLM: &[Row] = &[
         },
     ),
     row(b"prefix_cache_queries_total", Fact::Queries),
+    row(b"generation_tokens_total", Fact::Generated),
     row(b"prefix_cache_queries", Fact::Queries).rank(1),
     row(b"gpu_prefix_cache_queries_total", Fact::Queries).rank(2),
     row(b"gpu_prefix_cache_queries", Fact::Queries).rank(3),
@@ -158,6 +161,7 @@ static SGLANG: &[Row] = &[
     .rank(1),
     row(b"prompt_tokens_total", Fact::Queries),
     row(b"cached_tokens_total", Fact::Hits),
+    row(b"generation_tokens_total", Fact::Generated),
 ];
 
 /// Hugging Face Text Generation Inference. It reports nothing of its cache.
@@ -189,4 +193,5 @@ static LLAMACPP: &[Row] = &[
     row(b"kv_cache_usage_ratio", Fact::KvUsed),
     row(b"prompt_tokens_total", Fact::Misses),
     row(b"prompt_tokens_cached_total", Fact::Hits),
+    row(b"tokens_predicted_total", Fact::Generated),
 ];

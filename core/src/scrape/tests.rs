@@ -55,6 +55,7 @@ fn vllm_page() {
         kv_used_q16: 16_384,
         prefix_queries: 1_500_000,
         prefix_hits: 500_000,
+        generated_tokens: 0,
         ..idle
     };
     assert_eq!(facts(&busy), expected);
@@ -79,6 +80,7 @@ fn llamacpp_page() {
             waiting: 7,
             prefix_queries: 100,
             prefix_hits: 87,
+            generated_tokens: 0,
             ..EngineFacts::default()
         }
     );
@@ -101,6 +103,7 @@ fn other_engines() {
             block_tokens: 64,
             prefix_queries: 1000,
             prefix_hits: 400,
+            generated_tokens: 0,
             model: key(b"m"),
         }
     );
@@ -171,6 +174,7 @@ fn old_names() {
         kv_used_q16: 32_768,
         prefix_queries: 10,
         prefix_hits: 4,
+        generated_tokens: 0,
         ..EngineFacts::default()
     };
     assert_eq!(facts(old), expected);
@@ -179,6 +183,7 @@ fn old_names() {
         kv_used_q16: 16_384,
         prefix_queries: 20,
         prefix_hits: 8,
+        generated_tokens: 0,
         ..EngineFacts::default()
     };
     assert_eq!(facts(&format!("{old}{new}")), both);

@@ -29,6 +29,7 @@
 //! | 48 | 8 | KV capacity, tokens |
 //! | 56 | 32 | keys of up to four models |
 //! | 88 | 8 | when it joined or came back, microseconds; 0 from the start |
+//! | 96 | 8 | tokens the engine has put into its KV cache since it started; 0 unknown; not in layout 1 |
 
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,8 @@ pub use view::{Record, SnapshotError, View, epoch_of};
 pub use write::write;
 
 const MAGIC: &[u8; 4] = b"PLSN";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 const HEADER: usize = 64;
-const RECORD: usize = 96;
+const RECORD: usize = 104;
+/// Bytes a record of layout 1, which had what layout 2 begins with.
+const RECORD_1: usize = 96;

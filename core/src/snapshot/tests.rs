@@ -20,6 +20,7 @@ fn example() -> Vec<u8> {
                 waiting: 3,
                 kv_used_q16: 32_768,
                 kv_capacity_tokens: 850_000,
+                computed_tokens: 4_000_000,
             }),
         },
         Listed {
@@ -41,12 +42,13 @@ fn example() -> Vec<u8> {
     out
 }
 
-/// A snapshot of layout version 1 as it was first written. It must be readable for ever.
-const GOLDEN: &[u8] = include_bytes!("../../tests/data/snapshot_v1.bin");
+/// Snapshots as they were first written, by layout version. They must be readable for ever.
+const GOLDEN_1: &[u8] = include_bytes!("../../tests/data/snapshot_v1.bin");
+const GOLDEN: &[u8] = include_bytes!("../../tests/data/snapshot_v2.bin");
 
 #[test]
 fn what_is_written_is_read() {
-    for bytes in [example(), GOLDEN.to_vec()] {
+    for bytes in [example(), GOLDEN.to_vec(), GOLDEN_1.to_vec()] {
         let view = View::new_checked(&bytes).unwrap();
         assert_eq!(
             (view.epoch(), view.stamp(), view.writer()),
@@ -73,7 +75,7 @@ fn what_is_written_is_read() {
 fn the_layout_has_not_changed() {
     if std::env::var_os("PLIMSOLL_WRITE_GOLDEN").is_some() {
         std::fs::write(
-            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/snapshot_v1.bin"),
+            concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/snapshot_v2.bin"),
             example(),
         )
         .unwrap();
@@ -105,10 +107,10 @@ fn every_damage_is_refused() {
         );
     }
     let mut newer = good;
-    newer[4] = 2;
+    newer[4] = 3;
     assert_eq!(
         View::new_checked(&newer).unwrap_err(),
-        SnapshotError::Version(2)
+        SnapshotError::Version(3)
     );
     assert_eq!(
         View::new_checked(b"").unwrap_err(),

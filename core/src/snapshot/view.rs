@@ -1,6 +1,6 @@
 use core::fmt;
 
-use super::{HEADER, MAGIC, RECORD, VERSION};
+use super::{HEADER, MAGIC, RECORD, RECORD_1, VERSION};
 use crate::bytes::{fixed, u8_at, u16_at, u32_at, u64_at};
 use crate::hash;
 use crate::host::{Address, MODELS, Polled, State};
@@ -34,7 +34,7 @@ impl fmt::Display for SnapshotError {
             Self::Magic => f.write_str("snapshot: does not begin with PLSN"),
             Self::Version(version) => write!(
                 f,
-                "snapshot: layout version {version} where {VERSION} is read"
+                "snapshot: layout version {version} where 1 to {VERSION} are read"
             ),
             Self::Checksum => f.write_str("snapshot: checksum does not match"),
         }
@@ -48,6 +48,8 @@ impl core::error::Error for SnapshotError {}
 pub struct View<'a> {
     bytes: &'a [u8],
     records: &'a [u8],
+    /// Bytes a record.
+    size: usize,
 }
 
 /// The epoch that `bytes` claim, without checking anything else: enough to see that there is nothing new.
@@ -72,11 +74,12 @@ impl<'a> View<'a> {
             return Err(SnapshotError::Magic);
         }
         let version = u16_at(bytes, 4);
-        if version != VERSION || usize::from(u16_at(bytes, 6)) != RECORD {
+        let size = usize::from(u16_at(bytes, 6));
+        if (version, size) != (VERSION, RECORD) && (version, size) != (1, RECORD_1) {
             return Err(SnapshotError::Version(version));
         }
         let expected = (u32_at(bytes, 40) as usize)
-            .saturating_mul(RECORD)
+            .saturating_mul(size)
             .saturating_add(HEADER);
         if found != expected {
             return Err(SnapshotError::Length { expected, found });
@@ -87,7 +90,11 @@ impl<'a> View<'a> {
         if u64_at(bytes, 24) != hash::key(covered) {
             return Err(SnapshotError::Checksum);
         }
-        Ok(Self { bytes, records })
+        Ok(Self {
+            bytes,
+            records,
+            size,
+        })
     }
 
     /// Grows with every write.
@@ -107,7 +114,7 @@ impl<'a> View<'a> {
 
     /// The hosts.
     pub fn records(&self) -> impl Iterator<Item = Record> + Clone + 'a {
-        self.records.chunks_exact(RECORD).map(Record::read)
+        self.records.chunks_exact(self.size).map(Record::read)
     }
 }
 
@@ -136,6 +143,7 @@ impl Record {
             waiting: u32_at(bytes, 36),
             kv_used_q16: u32_at(bytes, 40),
             kv_capacity_tokens: u64_at(bytes, 48),
+            computed_tokens: u64_at(bytes, 96),
         };
         Self {
             address: Address::from_bytes(&fixed(bytes, 0)),

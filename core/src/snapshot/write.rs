@@ -33,6 +33,7 @@ pub fn write(
             out.extend_from_slice(&model.to_le_bytes());
         }
         out.extend_from_slice(&host.since.as_micros().to_le_bytes());
+        out.extend_from_slice(&polled.computed_tokens.to_le_bytes());
         pad(out, start + RECORD);
         count += 1;
     }

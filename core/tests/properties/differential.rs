@@ -218,6 +218,7 @@ impl World {
             .map(|block| SharedBlock {
                 key: block_key(block.hash, request.model, request.salt),
                 part: self.rng.below(parts.len() as u32 + 1),
+                extent: self.rng.below(30_000),
             })
             .collect();
         let number = self.numbers.entry(slot).or_default();

@@ -85,6 +85,12 @@ pub(crate) fn polled(rng: &mut Rng, now: Instant) -> Polled {
         waiting: rng.below(4),
         kv_used_q16: rng.below(65_537),
         kv_capacity_tokens: [0, 3000, 40_000, 900_000][rng.below(4) as usize],
+        // Counts on, for the most part.
+        computed_tokens: match rng.below(4) {
+            0 => 0,
+            1 => u64::from(rng.below(5000)),
+            _ => now.as_micros() / 200,
+        },
     }
 }
 
@@ -150,6 +156,7 @@ pub(crate) fn part(rng: &mut Rng, now: Instant, address: Address) -> Part {
             ttft: tokens * u64::from(10 + rng.below(60)),
             tokens,
             samples: samples * 256,
+            squares: samples * u64::from(rng.below(60_000)),
         },
         ejected_until: match rng.below(12) {
             0 => now + Micros::new(u64::from(rng.below(8_000_000))),

@@ -186,6 +186,7 @@ fn a_longer_cached_prefix_does_not_hurt() {
                 .map(|block| SharedBlock {
                     key: block_key(block.hash, request.model, request.salt),
                     part: 0,
+                    extent: 0,
                 })
                 .collect();
             let mut router = told(&router, now, &parts, &blocks);

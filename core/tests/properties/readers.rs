@@ -187,8 +187,8 @@ pub fn snapshot(data: &[u8]) {
     apply_snapshot(data);
     let mut sealed = Vec::new();
     snapshot::write(&mut sealed, 7, now(), 3, std::iter::empty());
-    let records = data.len() / 96;
-    sealed.extend_from_slice(&data[..records * 96]);
+    let records = data.len() / 104;
+    sealed.extend_from_slice(&data[..records * 104]);
     sealed[40..44].copy_from_slice(&(records as u32).to_le_bytes());
     let checksum = hash::key(&sealed[32..]);
     sealed[24..32].copy_from_slice(&checksum.to_le_bytes());
@@ -242,8 +242,8 @@ fn apply_snapshot(bytes: &[u8]) {
 pub fn share(data: &[u8]) {
     apply_share(data);
     let (first, rest) = choice(data);
-    let parts = (rest.len() / 64).min(usize::from(first % 8));
-    let blocks = (rest.len() - parts * 64) / 12;
+    let parts = (rest.len() / share::RECORD).min(usize::from(first % 8));
+    let blocks = (rest.len() - parts * share::RECORD) / share::BLOCK;
     let mut sealed = Vec::new();
     share::write(
         &mut sealed,
@@ -253,11 +253,11 @@ pub fn share(data: &[u8]) {
         std::iter::empty(),
         std::iter::empty(),
     );
-    sealed.extend_from_slice(&rest[..parts * 64 + blocks * 12]);
+    sealed.extend_from_slice(&rest[..parts * share::RECORD + blocks * share::BLOCK]);
     for part in 0..parts {
         // Hosts that are known, so that what is said of them counts.
         let key = address(part).key();
-        sealed[48 + part * 64..][..8].copy_from_slice(&key.to_le_bytes());
+        sealed[48 + part * share::RECORD..][..8].copy_from_slice(&key.to_le_bytes());
     }
     sealed[32..36].copy_from_slice(&(parts as u32).to_le_bytes());
     sealed[36..40].copy_from_slice(&(blocks as u32).to_le_bytes());
@@ -271,7 +271,10 @@ pub fn share(data: &[u8]) {
 
 fn apply_share(bytes: &[u8]) {
     if let Some(share) = Share::new_checked(bytes) {
-        assert!(share.parts().count() * 64 + share.blocks().count() * 12 <= bytes.len());
+        assert!(
+            share.parts().count() * share::RECORD + share.blocks().count() * share::BLOCK
+                <= bytes.len()
+        );
     }
     let mut router = Router::new(configuration(), 1);
     router.apply_share(now(), 0, bytes);

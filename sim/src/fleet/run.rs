@@ -188,6 +188,7 @@ impl<'a> Fleet<'a> {
             waiting: engine.waiting() as u32,
             kv_used: engine.used_blocks() as f64 / engine.block_count() as f64,
             kv_capacity_tokens: engine.block_count() as u64 * u64::from(engine.block_tokens()),
+            computed_tokens: engine.totals().computed_tokens + engine.totals().output_tokens,
             queued_tokens: engine.queued_prefill_tokens(),
             output_tokens: engine.totals().output_tokens,
         });

@@ -131,6 +131,7 @@ impl Policy for CoreRouter {
                     waiting: polled.waiting,
                     kv_used_q16: (polled.kv_used * 65_536.0) as u32,
                     kv_capacity_tokens: polled.kv_capacity_tokens,
+                    computed_tokens: polled.computed_tokens,
                 }),
             });
         snapshot::write(&mut self.snapshot, self.epoch, now, self.seed, listed);

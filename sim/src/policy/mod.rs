@@ -47,6 +47,8 @@ pub struct Polled {
     pub kv_used: f64,
     /// KV capacity in tokens.
     pub kv_capacity_tokens: u64,
+    /// Prompt tokens computed and tokens generated since the start.
+    pub computed_tokens: u64,
     /// Prompt tokens still to be computed, cache hits of the queue not deducted (SGLang tells; vLLM does not).
     pub queued_tokens: u64,
     /// Tokens generated since the start.

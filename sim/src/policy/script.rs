@@ -23,6 +23,7 @@ pub(super) fn polled(running: u32, waiting: u32) -> Polled {
         running,
         waiting,
         kv_capacity_tokens: 850_000,
+        computed_tokens: 0,
         ..Polled::default()
     }
 }

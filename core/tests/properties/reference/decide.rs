@@ -215,7 +215,8 @@ impl Reference {
             .snapshot
             .and_then(|snapshot| snapshot.polled.map(|at| at.min(snapshot.stamp)))
             .is_some_and(|at| now.since(at) <= stale_after);
-        let experienced = self.samples > 0 || self.hosts.values().any(|h| h.peer_sums.samples > 0);
+        let mut hosts = self.hosts.values();
+        let experienced = hosts.any(|h| h.own_sums.samples > 0 || h.peer_sums.samples > 0);
         if fresh {
             Step::Full
         } else if experienced {
@@ -395,14 +396,25 @@ impl Reference {
                 .insert(key, first, request.prompt_bytes, seconds);
         }
         let host = self.hosts.get_mut(&first).unwrap();
-        let reported = host.polled.map_or(0, |polled| polled.kv_capacity_tokens);
-        let capacity = if reported == 0 { 40_000 } else { reported };
-        host.turnover += uncached + question.output_tokens;
-        if host.turnover > capacity / 2 {
-            host.turnover = 0;
+        // An engine that counts what it computes is believed instead.
+        if host.polled.is_none_or(|polled| polled.computed_tokens == 0) {
+            host.turnover += uncached + question.output_tokens;
+        }
+        if turns(host) > 0 {
             self.blocks.turn(first);
         }
     }
+}
+
+/// Halves of the KV cache that new tokens have filled, at most two.
+pub(super) fn turns(host: &mut Host) -> u64 {
+    let reported = host.polled.map_or(0, |polled| polled.kv_capacity_tokens);
+    let capacity = if reported == 0 { 40_000 } else { reported };
+    let turns = (host.turnover / (capacity / 2).max(1)).min(2);
+    if turns > 0 {
+        host.turnover = 0;
+    }
+    turns
 }
 
 fn keys(request: &Request<'_>) -> Vec<u64> {

@@ -5,6 +5,7 @@ use plimsoll_core::host::{Address, Load, State};
 use plimsoll_core::time::Instant;
 
 use super::arithmetic::{ratio, towards};
+use super::decide::turns;
 use super::{Applied, Peer, Reference, SHARE_LIFE, Said, seconds};
 
 impl Reference {
@@ -32,6 +33,13 @@ impl Reference {
             polled: list.iter().filter_map(|l| l.polled).map(|p| p.at).max(),
         });
         let addresses: Vec<Address> = self.hosts.keys().copied().collect();
+        for address in &addresses {
+            match turns(self.hosts.get_mut(address).unwrap()) {
+                0 => {}
+                1 => self.blocks.turn(*address),
+                _ => self.blocks.forget(*address),
+            }
+        }
         let (mut ours, mut others) = (0, 0);
         for address in addresses {
             let own = self.own(address);
@@ -98,7 +106,8 @@ impl Reference {
             if number >= peer.next
                 && let Some((Some(address), ..)) = peer.parts.get(block.part as usize)
             {
-                self.blocks.hear_of(block.key, *address, seconds(now));
+                self.blocks
+                    .hear_of(block.key, *address, block.extent, seconds(now));
             }
         }
         peer.next = said.next;

@@ -240,10 +240,7 @@ impl Reference {
 
     pub(super) fn limit(&self, flight: &Flight, host: &Host, floor: Micros) -> Micros {
         let expected = match (flight.stream, flight.tokens) {
-            (true, 0) => {
-                let predicted = times(flight.queued + flight.uncached, host.per_token);
-                (8 * predicted).max(2 * host.e2e)
-            }
+            (true, 0) => 8 * times(flight.queued + flight.uncached, host.settled),
             (true, _) => 16 * host.health.pace,
             (false, _) if host.e2e == 0 => 8 * self.config.priors.e2e.get(),
             (false, _) => 8 * host.e2e,
@@ -254,6 +251,7 @@ impl Reference {
     pub(super) fn watch(&mut self, now: Instant) {
         let settings = self.config.health.clone();
         let lost = now.since(self.ticked).get() > settings.stall.get() / 2;
+        let jumped = lost && self.ticked != Instant::ZERO;
         self.ticked = now;
         for host in self.hosts.values_mut() {
             if host.health.share(now, &settings) == ONE {
@@ -266,6 +264,7 @@ impl Reference {
         let mut silent_hosts = Vec::new();
         let ids: Vec<u64> = self.flights.keys().copied().collect();
         for id in ids {
+            self.flights.get_mut(&id).unwrap().teaches &= !jumped;
             let flight = &self.flights[&id];
             let Some(address) = flight.host else { continue };
             let host = &self.hosts[&address];

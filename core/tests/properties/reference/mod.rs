@@ -23,7 +23,7 @@ use plimsoll_core::observe::{Seen, Usage};
 use plimsoll_core::router::Outcome;
 use plimsoll_core::time::{Instant, Micros};
 
-use arithmetic::{ONE, towards};
+use arithmetic::towards;
 pub(crate) use decide::{Answer, Plan};
 use health::Health;
 use homes::Homes;
@@ -44,8 +44,12 @@ pub(crate) struct Host {
     at_poll: Load,
     peers: Load,
     own_sums: Sums,
+    /// What requests that have not ended say so far.
+    pending: Sums,
     peer_sums: Sums,
     per_token: u64,
+    /// By requests that have ended.
+    settled: u64,
     slow_samples: u8,
     octave: u32,
     e2e: u64,
@@ -121,8 +125,8 @@ pub(crate) struct Reference {
     snapshot: Option<Applied>,
     mean_uncached: u64,
     foreign: Option<u64>,
-    variance: u64,
-    samples: u64,
+    /// Mean time of a token over the fleet, Q16.
+    fleet_rate: u64,
     faded: Instant,
     swept: Instant,
     ticked: Instant,
@@ -143,8 +147,7 @@ impl Reference {
             snapshot: None,
             mean_uncached: 0,
             foreign: None,
-            variance: ONE,
-            samples: 0,
+            fleet_rate: 0,
             faded: Instant::ZERO,
             swept: Instant::ZERO,
             ticked: Instant::ZERO,
@@ -201,8 +204,10 @@ impl Reference {
                 at_poll: Load::default(),
                 peers: Load::default(),
                 own_sums: Sums::default(),
+                pending: Sums::default(),
                 peer_sums: Sums::default(),
                 per_token: 0,
+                settled: 0,
                 slow_samples: 0,
                 octave: 0,
                 e2e: 0,
@@ -215,7 +220,20 @@ impl Reference {
             host.models = listed.models.to_vec();
             host.state = listed.state;
             host.health.joins(listed.since);
-            host.polled = listed.polled.or(host.polled);
+            if let Some(polled) = listed.polled {
+                let before = host.polled.map_or(0, |polled| polled.computed_tokens);
+                let after = polled.computed_tokens;
+                if before > 0 && after > 0 {
+                    // Counting from zero again: it was restarted, and its cache is empty.
+                    let new = if after < before {
+                        u64::MAX
+                    } else {
+                        after - before
+                    };
+                    host.turnover = host.turnover.saturating_add(new);
+                }
+                host.polled = Some(polled);
+            }
         }
         self.hosts.len() > before
     }
@@ -354,8 +372,8 @@ impl Reference {
         self.watch(now);
         for flight in self.flights.values_mut() {
             if let (false, true, Some(address)) = (flight.stream, flight.prefilling, flight.host) {
-                let per_token = self.hosts[&address].per_token;
-                let predicted = arithmetic::times(flight.queued + flight.uncached, per_token);
+                let settled = self.hosts[&address].settled;
+                let predicted = arithmetic::times(flight.queued + flight.uncached, settled);
                 flight.prefilling = now.since(flight.sent).get() <= 2 * predicted;
             }
         }
@@ -369,6 +387,7 @@ impl Reference {
                 learn::fade(&mut host.own_sums);
             }
         }
+        self.learn_pending(now);
         self.relearn();
     }
 }

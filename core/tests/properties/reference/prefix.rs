@@ -58,8 +58,19 @@ impl Blocks {
     }
 
     /// Another worker placed the block there.
-    pub(super) fn hear_of(&mut self, key: u64, address: Address, seconds: u64) {
-        self.touch(key, seconds).current.insert(address);
+    pub(super) fn hear_of(&mut self, key: u64, address: Address, bytes: u32, seconds: u64) {
+        let block = self.touch(key, seconds);
+        block.extent = block.extent.max(u64::from(bytes));
+        block.current.insert(address);
+    }
+
+    /// Nothing is held there any more.
+    pub(super) fn forget(&mut self, address: Address) {
+        self.turning.remove(&address);
+        for block in self.blocks.values_mut() {
+            block.current.remove(&address);
+            block.previous.remove(&address);
+        }
     }
 
     pub(super) fn is_rare(&self, key: u64, hosts: u64, seconds: u64) -> bool {
