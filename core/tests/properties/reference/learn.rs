@@ -14,6 +14,9 @@ use super::{Flight, Host, Reference};
 /// One sample in the units of [`Sums::samples`].
 const SAMPLE: u64 = 256;
 
+/// A step takes as long for fewer tokens.
+const STEP: u64 = 512;
+
 /// Bytes of a token by model, and length and its error by class, in 1/256 token.
 #[derive(Debug)]
 pub(super) struct Costs {
@@ -105,7 +108,7 @@ fn rate(sums: &Sums, optimism: u64) -> u64 {
 
 /// One sample; its error is against what was known of the host, if anything was.
 fn sample(host: &Host, ttft: u64, tokens: u64) -> Sums {
-    let tokens = tokens.max(1);
+    let tokens = tokens.max(STEP);
     let seen = seen(host, false);
     let error = if seen.samples < SAMPLE {
         0
@@ -129,7 +132,7 @@ impl Reference {
         };
         let host = self.hosts.get_mut(&address).unwrap();
         let ahead = flight.queued + uncached.max(16);
-        let expected = times(ahead, host.per_token);
+        let expected = times(ahead.max(STEP), host.per_token);
         // 0.98 of what was; from the third sample in a row that took twice what was expected, half of it, down to six samples.
         let slow = ttft >= 2 * expected;
         host.slow_samples = if slow {
@@ -159,7 +162,7 @@ impl Reference {
         for flight in self.flights.values() {
             let Some(address) = flight.host else { continue };
             let host = self.hosts.get_mut(&address).unwrap();
-            let ahead = (flight.queued + flight.uncached + flight.credited).max(1);
+            let ahead = (flight.queued + flight.uncached + flight.credited).max(STEP);
             let waited = now.since(flight.sent).get();
             let overdue = waited > 2 * times(ahead, host.per_token);
             let ttft = match flight.lesson {
