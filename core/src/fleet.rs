@@ -110,6 +110,7 @@ impl Fleet {
         list: impl Iterator<Item = Listed> + Clone,
         mut reused: impl FnMut(usize),
     ) {
+        let ours = ONE.saturating_sub(self.foreign());
         for host in &mut self.hosts {
             host.state = State::Gone;
         }
@@ -123,7 +124,7 @@ impl Fleet {
                 host.models = listed.models;
                 host.health.on_joined(listed.since);
                 if let Some(polled) = listed.polled {
-                    host.on_polled(polled);
+                    host.on_polled(polled, ours);
                 }
             }
         }

@@ -137,15 +137,16 @@ impl Host {
         }
     }
 
-    /// Takes over what the engine said.
-    pub fn on_polled(&mut self, polled: Polled) {
+    /// Takes over what the engine said. Of the fleet's requests `ours` (Q16) came by us: those of others renew what they use in the
+    /// engine's cache without our seeing it, so what we placed is forgotten by our own part of the new tokens.
+    pub fn on_polled(&mut self, polled: Polled, ours: u64) {
         let before = self.polled.map_or(0, |polled| polled.computed_tokens);
         // An engine that starts again counts from zero, and has an empty cache.
         if before > 0 && polled.computed_tokens > 0 {
-            let new = polled
-                .computed_tokens
-                .checked_sub(before)
-                .unwrap_or(u64::MAX);
+            let new = match polled.computed_tokens.checked_sub(before) {
+                Some(new) => fixed::mul_q16(new, ours),
+                None => u64::MAX,
+            };
             self.turnover = self.turnover.saturating_add(new);
         }
         self.polled = Some(polled);

@@ -187,6 +187,9 @@ impl Reference {
 
     /// Returns whether there are hosts that were not known before.
     fn list(&mut self, list: &[Listed]) -> bool {
+        // Of the requests of the fleet; a sixteenth is noise.
+        let theirs = self.foreign.unwrap_or(arithmetic::ONE);
+        let ours = arithmetic::ONE - theirs.saturating_sub(arithmetic::ONE / 16);
         for host in self.hosts.values_mut() {
             host.state = State::Gone;
         }
@@ -228,7 +231,7 @@ impl Reference {
                     let new = if after < before {
                         u64::MAX
                     } else {
-                        after - before
+                        arithmetic::times(after - before, ours)
                     };
                     host.turnover = host.turnover.saturating_add(new);
                 }
