@@ -47,7 +47,7 @@ const FADE: u64 = 62_757;
 /// A first token is overdue after this many times the predicted time.
 const OVERDUE: u64 = 2;
 /// Samples of a relative error of one that are assumed of the fleet before there are any.
-const PRIOR_SAMPLES: u64 = 2;
+const PRIOR_SAMPLES: u64 = 16;
 /// Octaves told apart.
 pub const OCTAVES: u32 = 8;
 /// A relative error counts up to this (Q16), so that one stall does not drown all else.

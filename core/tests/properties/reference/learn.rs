@@ -209,8 +209,12 @@ impl Reference {
             .map(|host| (seen(host, pending), host.weight))
             .filter(|(seen, _)| seen.samples >= 2 * SAMPLE)
             .collect();
-        // Two samples that were as wrong as they were long are assumed before there are any.
-        let variance = over(total.squares + 2 * ONE, SAMPLE, total.samples + 2 * SAMPLE);
+        // Sixteen samples that were as wrong as they were long are assumed before there are any.
+        let variance = over(
+            total.squares + 16 * ONE,
+            SAMPLE,
+            total.samples + 16 * SAMPLE,
+        );
         let between: u64 = experienced
             .iter()
             .map(|(seen, weight)| {
