@@ -120,3 +120,39 @@ fn schema_and_table_name_every_field() {
     );
     assert!(table.contains("| `poll.every_ms` | 200 | 20 to 60000 |"));
 }
+
+#[test]
+fn health_and_draining_are_read_and_checked() {
+    let config = Config::parse(
+        br#"{"draining":["10.0.0.1:80","[::1]:81"],"health":{"max_ejected":0.25,"slow_start_ms":0},
+            "checks":{"every_ms":500},"warmup":{"requests":50},"limits":{"host_inflight":9}}"#,
+    )
+    .unwrap();
+    assert_eq!(config.draining.len(), 2);
+    assert_eq!(config.health.max_ejected, fixed::ONE / 4);
+    assert_eq!(config.health.slow_start, Micros::ZERO);
+    assert_eq!(config.checks.every, Micros::from_millis(500));
+    assert_eq!(
+        (config.warmup.requests, config.limits.host_inflight),
+        (50, 9)
+    );
+    let text = Config::parse(
+        br#"{"draining":["nowhere"],"health":{"open_ms":5000,"max_open_ms":1000,"probes":0}}"#,
+    )
+    .unwrap_err()
+    .to_string();
+    for expected in [
+        "draining: \"nowhere\" is not accepted; give a literal ip:port",
+        "health.max_open_ms: 1000 is not accepted; give at least health.open_ms (5000)",
+        "health.probes: 0 is not accepted; give an integer from 1 to 1000",
+    ] {
+        assert!(text.contains(expected), "missing: {expected}\nin:\n{text}");
+    }
+    let text = Config::parse(br#"{"draining":[7]}"#)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        text.contains("draining: [7] is not accepted; give a list"),
+        "{text}"
+    );
+}

@@ -10,6 +10,9 @@ const GAPS: u64 = 16;
 /// A first token or a whole answer may take this many times what was predicted.
 const TIMES_PREDICTED: u64 = 8;
 
+/// A first token may take the mean time of this many requests.
+const TURNS: u64 = 2;
+
 /// How long `flight` may wait for the next sign of life, beyond `floor`.
 pub fn limit(flight: &Flight, host: &Host, config: &Config, floor: Micros) -> Micros {
     let expected = if !flight.stream {
@@ -21,8 +24,11 @@ pub fn limit(flight: &Flight, host: &Host, config: &Config, floor: Micros) -> Mi
         };
         mean.times(TIMES_PREDICTED)
     } else if flight.tokens == 0 {
+        // An engine that takes requests in one by one gives nothing to others while it works for one.
+        let turns = Micros::new(host.speed.e2e).times(TURNS);
         host.predict(flight.queued_tokens.saturating_add(flight.uncached_tokens))
             .times(TIMES_PREDICTED)
+            .max(turns)
     } else {
         host.health.pace.times(GAPS)
     };

@@ -278,3 +278,23 @@ fn workers_tell_each_other_whom_they_have_ejected() {
     assert_eq!((a.ejected(), b.ejected()), (1, 1));
     assert_eq!(forward(b, at(12), &request(&[], 1)).ruled_out.ejected, 1);
 }
+
+#[test]
+fn a_retry_counts_only_against_a_host_that_was_silent_meanwhile() {
+    let extra = r#","health":{"consecutive_failures":1}"#;
+    for (alive, ejected) in [(false, 1), (true, 0)] {
+        let mut router = Router::new(config(3, extra), 1);
+        let open: Vec<Decision> = (0..9)
+            .map(|seed| forward(&mut router, at(0), &request(&[], seed)))
+            .collect();
+        let (waiting, others) = open.split_first().unwrap();
+        let there = |other: &&Decision| other.ranked.first() == waiting.ranked.first();
+        let other = others.iter().find(there).unwrap();
+        if alive {
+            router.on_chunk(at(5), other.ticket, token());
+        }
+        let next = waiting.ranked.iter().nth(1).unwrap();
+        assert!(router.on_served(at(10_000), waiting.ticket, address(next)));
+        assert_eq!(router.ejected(), ejected, "overloaded is not dead");
+    }
+}

@@ -240,7 +240,10 @@ impl Reference {
 
     pub(super) fn limit(&self, flight: &Flight, host: &Host, floor: Micros) -> Micros {
         let expected = match (flight.stream, flight.tokens) {
-            (true, 0) => 8 * times(flight.queued + flight.uncached, host.settled),
+            (true, 0) => {
+                let predicted = times(flight.queued + flight.uncached, host.settled);
+                (8 * predicted).max(2 * host.e2e)
+            }
             (true, _) => 16 * host.health.pace,
             (false, _) if host.e2e == 0 => 8 * self.config.priors.e2e.get(),
             (false, _) => 8 * host.e2e,
