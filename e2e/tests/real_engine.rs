@@ -96,6 +96,16 @@ async fn prefixes_are_found_again_in_llama_cpp() {
             for engine in &engines {
                 engine.idle().await;
             }
+            // Both workers have heard of it: two snapshots each, since the one under way may be of polls before.
+            let applied = || {
+                let metrics = stand.metrics();
+                metrics.count("plimsoll_snapshots", "result=\"applied\"")
+            };
+            let before = applied();
+            until("the workers to know the engines idle", async || {
+                (applied() >= before + 4.0).then_some(())
+            })
+            .await;
         }
     }
     assert!(hosts.len() > 1, "six owners on {hosts:?}");
