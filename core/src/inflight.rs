@@ -67,6 +67,13 @@ pub struct Flight {
     pub class: CostClass,
 }
 
+impl Flight {
+    /// Uncached tokens to be computed until its first token, its own included.
+    pub const fn ahead(&self) -> u64 {
+        self.queued_tokens.saturating_add(self.uncached_tokens)
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Place {
     generation: u32,

@@ -64,9 +64,11 @@ impl Events {
     }
 }
 
-/// How many breakers may be open at once in a fleet of `listed` hosts.
-pub fn allowed(listed: usize, settings: &config::Health) -> usize {
-    usize::try_from(fixed::mul_q16(listed as u64, settings.max_ejected)).unwrap_or(usize::MAX)
+/// How many breakers may be open at once: a share of the listed hosts.
+fn allowed(hosts: &[Host], settings: &config::Health) -> usize {
+    let listed = hosts.iter().filter(|host| host.state != State::Gone);
+    let allowed = fixed::mul_q16(listed.count() as u64, settings.max_ejected);
+    usize::try_from(allowed).unwrap_or(usize::MAX)
 }
 
 /// Breakers that are not closed, among listed hosts.
@@ -77,14 +79,10 @@ pub fn ejected(hosts: &[Host]) -> usize {
 
 fn has_room(hosts: &[Host], index: usize, settings: &config::Health) -> bool {
     let is_open = |host: &Host| host.health.breaker.is_open();
-    let listed = hosts
-        .iter()
-        .filter(|host| host.state != State::Gone)
-        .count();
     hosts
         .get(index)
         .is_some_and(|host| is_open(host) || host.state == State::Gone)
-        || ejected(hosts) < allowed(listed, settings)
+        || ejected(hosts) < allowed(hosts, settings)
 }
 
 /// Opens the breaker of the host at `index`, if the cap allows it. What was under way when it opened last says nothing new. `seed` is
@@ -186,12 +184,7 @@ pub fn is_outlier(hosts: &[Host], index: usize, now: Instant, settings: &config:
 
 /// Closes breakers, those first that would be tried again first, until no more are open than the cap allows: the list has become shorter.
 pub fn keep_cap(hosts: &mut [Host], settings: &config::Health) {
-    let listed = hosts
-        .iter()
-        .filter(|host| host.state != State::Gone)
-        .count();
-    let allowed = allowed(listed, settings);
-    for _ in allowed..ejected(hosts) {
+    for _ in allowed(hosts, settings)..ejected(hosts) {
         let open = hosts.iter_mut().filter(|host| host.state != State::Gone);
         let soonest = open
             .filter_map(|host| {

@@ -55,11 +55,6 @@ impl Health {
         !self.breaker.is_open() && !self.ramp.is_rising()
     }
 
-    /// Whether the breaker lets a request of ours through at `now`.
-    pub fn admits(&self, now: Instant, settings: &config::Health) -> bool {
-        self.breaker.admits(now, settings)
-    }
-
     /// Attempts that fail there before one succeeds, Q16, by how the last ones ended: failures over successes and one.
     ///
     /// This is the sinkhole guard. A host that fails at once is always idle, so every other term calls it the fastest; but the time

@@ -26,7 +26,7 @@ pub fn limit(flight: &Flight, host: &Host, config: &Config, floor: Micros) -> Mi
     } else if flight.tokens == 0 {
         // An engine that takes requests in one by one gives nothing to others while it works for one.
         let turns = Micros::new(host.speed.e2e).times(TURNS);
-        host.predict(flight.queued_tokens.saturating_add(flight.uncached_tokens))
+        host.predict(flight.ahead())
             .times(TIMES_PREDICTED)
             .max(turns)
     } else {

@@ -101,7 +101,7 @@ fn another_workers_opening_is_heard_once() {
         hosts[0].health.breaker.is_open()
     };
     assert!(hear(&mut hosts, at(0)));
-    assert!(!hosts[0].health.admits(at(1000), &settings));
+    assert!(!hosts[0].health.breaker.admits(at(1000), &settings));
     assert!(hosts[0].health.on_probe(at(1100), true));
     assert!(!hear(&mut hosts, at(1150)), "our own probe knows better");
     assert_eq!(events.opened[Cause::Peer as usize], 1);

@@ -77,10 +77,19 @@ impl Sums {
 
     /// Time passes.
     pub fn fade(&mut self) {
-        self.ttft = fixed::mul_q16(self.ttft, FADE);
-        self.tokens = fixed::mul_q16(self.tokens, FADE);
-        self.samples = fixed::mul_q16(self.samples, FADE);
-        self.squares = fixed::mul_q16(self.squares, FADE);
+        self.keep(FADE);
+    }
+
+    /// Keeps `share` (Q16) of what was seen.
+    fn keep(&mut self, share: u64) {
+        for sum in [
+            &mut self.ttft,
+            &mut self.tokens,
+            &mut self.samples,
+            &mut self.squares,
+        ] {
+            *sum = fixed::mul_q16(*sum, share);
+        }
     }
 
     fn rate(&self, optimism: u64) -> u64 {
@@ -117,8 +126,7 @@ impl Speed {
     /// A first token came `ttft` after the request was sent behind `tokens` uncached tokens, its own included.
     pub fn on_first_token(&mut self, ttft: Micros, tokens: u64) {
         let sample = self.sample(ttft, tokens);
-        let expected = fixed::mul_q16(tokens.max(STEP_TOKENS), self.per_token);
-        self.slow_samples = if ttft.get() < expected.saturating_mul(SLOW) {
+        self.slow_samples = if ttft.get() < self.expected(tokens).saturating_mul(SLOW) {
             0
         } else {
             self.slow_samples.saturating_add(1)
@@ -128,15 +136,8 @@ impl Speed {
         } else {
             KEEP_SLOWER
         };
-        let own = &mut self.own;
-        for (sum, sample) in [
-            (&mut own.ttft, sample.ttft),
-            (&mut own.tokens, sample.tokens),
-            (&mut own.samples, sample.samples),
-            (&mut own.squares, sample.squares),
-        ] {
-            *sum = fixed::mul_q16(*sum, keep).saturating_add(sample);
-        }
+        self.own.keep(keep);
+        self.own.add(&sample);
     }
 
     /// A request that has not ended got its first token after `ttft`.
@@ -147,10 +148,14 @@ impl Speed {
 
     /// A request still waits for its first token, `elapsed` after it was sent behind `tokens` uncached tokens.
     pub fn on_waiting(&mut self, elapsed: Micros, tokens: u64) {
-        let expected = fixed::mul_q16(tokens.max(STEP_TOKENS), self.per_token);
-        if elapsed.get() > expected.saturating_mul(OVERDUE) {
+        if elapsed.get() > self.expected(tokens).saturating_mul(OVERDUE) {
             self.on_pending(elapsed, tokens);
         }
+    }
+
+    /// Microseconds to a first token behind `tokens` uncached tokens.
+    fn expected(&self, tokens: u64) -> u64 {
+        fixed::mul_q16(tokens.max(STEP_TOKENS), self.per_token)
     }
 
     fn sample(&self, ttft: Micros, tokens: u64) -> Sums {
@@ -198,18 +203,24 @@ impl Speed {
 /// Sets `per_token`, `settled` and `octave` of every host from the sums; `prior` is the prefill time of a token on a host of mean weight,
 /// Q16 microseconds. Only ratios of weights count.
 pub fn relearn(prior: u64, hosts: &mut [Host]) {
-    fit(prior, hosts, false);
+    let mean = fit(prior, hosts, false);
     let mut pending = 0;
     for host in hosts.iter_mut() {
-        host.speed.settled = host.speed.per_token;
-        pending += host.speed.pending.samples;
+        let speed = &mut host.speed;
+        speed.settled = speed.per_token;
+        // Counted from four octaves below the fleet's mean, and rounded in the logarithm, so that noise around equal speeds, which
+        // every router has its own of, changes nothing: 1.41 times as fast as the mean is the next octave.
+        let relative = fixed::mul_div(mean.saturating_mul(16), 92_682, speed.settled.max(1));
+        speed.octave = fixed::log2(relative >> 16).min(OCTAVES);
+        pending += speed.pending.samples;
     }
     if pending > 0 {
         fit(prior, hosts, true);
     }
 }
 
-fn fit(prior: u64, hosts: &mut [Host], pending: bool) {
+/// Sets `per_token` of every host, with what is pending or without. Returns the fleet's mean.
+fn fit(prior: u64, hosts: &mut [Host], pending: bool) -> u64 {
     // The fleet's mean is taken over work normalised by weight, so that configured weights are a prior for who is fast.
     let weights: u64 = hosts.iter().map(|host| u64::from(host.weight)).sum();
     let mean_weight = fixed::ratio(weights, hosts.len() as u64).max(1);
@@ -254,14 +265,8 @@ fn fit(prior: u64, hosts: &mut [Host], pending: bool) {
     for host in hosts {
         let prior = fixed::ratio(mean, relative_weight(host)).max(1);
         host.speed.per_token = estimate(&host.speed.seen(pending), prior, spread, variance);
-        if pending {
-            continue;
-        }
-        // Counted from four octaves below the fleet's mean, and rounded in the logarithm, so that noise around equal speeds, which
-        // every router has its own of, changes nothing: 1.41 times as fast as the mean is the next octave.
-        let relative = fixed::mul_div(mean.saturating_mul(16), 92_682, host.speed.per_token.max(1));
-        host.speed.octave = fixed::log2(relative >> 16).min(OCTAVES);
     }
+    mean
 }
 
 fn estimate(seen: &Sums, prior: u64, spread: u64, variance: u64) -> u64 {

@@ -127,8 +127,8 @@ impl Router {
             polled: polled.map(|polled| polled.at.min(now)).max(),
         });
 
-        for index in 0..self.fleet.hosts().len() {
-            match self.fleet.get_mut(index).map_or(0, Host::turns) {
+        for (index, host) in self.fleet.hosts_mut().iter_mut().enumerate() {
+            match host.turns() {
                 0 => {}
                 1 => self.index.turn(index),
                 _ => self.index.forget(index),
@@ -285,11 +285,9 @@ impl Router {
         if !core::mem::take(&mut self.peers_changed) && self.peers.len() == before {
             return;
         }
-        for index in 0..self.fleet.hosts().len() {
-            if let Some(host) = self.fleet.get_mut(index) {
-                host.peers = Load::default();
-                host.speed.peers = Sums::default();
-            }
+        for host in self.fleet.hosts_mut() {
+            host.peers = Load::default();
+            host.speed.peers = Sums::default();
         }
         for peer in &self.peers {
             for (host, load, sums) in &peer.parts {

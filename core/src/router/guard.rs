@@ -29,13 +29,11 @@ impl Router {
             snapshot.stamp = snapshot.stamp.min(now);
             snapshot.polled = snapshot.polled.min(Some(now));
         }
-        for index in 0..self.fleet.hosts().len() {
-            if let Some(host) = self.fleet.get_mut(index) {
-                host.gap.1 = host.gap.1.min(now);
-                host.health.on_clock_set_back(now);
-                if let Some(polled) = &mut host.polled {
-                    polled.at = polled.at.min(now);
-                }
+        for host in self.fleet.hosts_mut() {
+            host.gap.1 = host.gap.1.min(now);
+            host.health.on_clock_set_back(now);
+            if let Some(polled) = &mut host.polled {
+                polled.at = polled.at.min(now);
             }
         }
     }

@@ -9,6 +9,7 @@ mod book;
 mod decide;
 mod exchange;
 mod guard;
+mod lesson;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -22,14 +23,12 @@ pub use crate::explain::{Decision, Line, Step};
 use crate::fleet::{Fleet, Listed};
 use crate::health::{Events, stall};
 use crate::host::{Address, Host, Load, State};
+use crate::inflight::Inflight;
 pub use crate::inflight::Ticket;
-use crate::inflight::{Flight, Inflight};
-use crate::learn::Sums;
-use crate::observe::{Seen, Usage};
+use crate::observe::Seen;
 use crate::policy::Classic;
 use crate::prefix::{Homes, Index};
 use crate::rng;
-use crate::score::LEAST_TOKENS;
 use crate::time::{Instant, Micros};
 use book::end_prefill;
 use exchange::{Peer, Ring};
@@ -286,10 +285,7 @@ impl Router {
             if flight.prefilling
                 && !flight.stream
                 && let Some(host) = self.fleet.get_mut(usize::from(flight.host))
-                && now.since(flight.sent)
-                    > host
-                        .predict(flight.queued_tokens.saturating_add(flight.uncached_tokens))
-                        .times(2)
+                && now.since(flight.sent) > host.predict(flight.ahead()).times(2)
             {
                 flight.prefilling = false;
                 end_prefill(host, flight);
@@ -366,67 +362,6 @@ impl Router {
             self.index.evictions(),
             self.ring.missed(),
         ]
-    }
-
-    /// Learns from what a request has really used. Returns the tokens that were prefilled for it.
-    fn on_usage(&mut self, flight: &Flight, usage: Usage, outcome: Outcome) -> u64 {
-        let prompt = u64::from(usage.prompt_tokens);
-        // The answer of a request that was broken off would have been longer.
-        if !outcome.aborted && !outcome.failed {
-            let completion = u64::from(usage.completion_tokens);
-            self.costs
-                .on_usage(flight.class, flight.prompt_bytes, prompt, completion);
-        }
-        let cached = usage.cached_tokens.map(u64::from);
-        if let Some(cached) = cached {
-            let beyond = cached.saturating_sub(flight.known_tokens);
-            self.homes
-                .on_confirmed(flight.prompt_tokens, flight.credited_tokens, beyond);
-        }
-        prompt.saturating_sub(cached.unwrap_or(flight.known_tokens))
-    }
-
-    /// Learns from requests that have not ended.
-    fn learn_pending(&mut self, now: Instant) {
-        for index in 0..self.fleet.hosts().len() {
-            if let Some(host) = self.fleet.get_mut(index)
-                && host.speed.pending != Sums::default()
-            {
-                host.speed.pending = Sums::default();
-                self.relearn = true;
-            }
-        }
-        for flight in self.inflight.iter() {
-            let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
-                continue;
-            };
-            // As long as the engine has not confirmed it, a home's credit may be wrong, which must not make the host look slow.
-            let ahead = flight
-                .queued_tokens
-                .saturating_add(flight.uncached_tokens)
-                .saturating_add(flight.credited_tokens);
-            match flight.lesson {
-                Some(ttft) => host.speed.on_pending(ttft, ahead),
-                None if flight.stream && flight.prefilling && flight.teaches => {
-                    host.speed.on_waiting(now.since(flight.sent), ahead);
-                }
-                None => continue,
-            }
-            self.relearn |= host.speed.pending.samples > 0;
-        }
-    }
-
-    /// Learns from a first token once it is known how many tokens were really prefilled for it: an estimate that counted on a cache hit
-    /// which did not happen would make the host look slow.
-    fn learn(&mut self, flight: &Flight, uncached_tokens: u64) {
-        let host = self.fleet.get_mut(usize::from(flight.host));
-        if let (Some(ttft), Some(host)) = (flight.lesson, host) {
-            let ahead = flight
-                .queued_tokens
-                .saturating_add(uncached_tokens.max(LEAST_TOKENS));
-            host.speed.on_first_token(ttft, ahead);
-            self.relearn = true;
-        }
     }
 }
 

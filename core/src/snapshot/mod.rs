@@ -42,6 +42,7 @@ pub use write::write;
 const MAGIC: &[u8; 4] = b"PLSN";
 const VERSION: u16 = 2;
 const HEADER: usize = 64;
-const RECORD: usize = 104;
+/// Bytes a record.
+pub const RECORD: usize = 104;
 /// Bytes a record of layout 1, which had what layout 2 begins with.
 const RECORD_1: usize = 96;

@@ -120,7 +120,10 @@ impl World {
         let full = |host: &Host| most > 0 && host.ours() >= most;
         let trusted = |host: &Host| {
             let reachable = matches!(host.state, State::Ready | State::Warming);
-            may(host) && !full(host) && reachable && host.health.admits(self.now, &config.health)
+            may(host)
+                && !full(host)
+                && reachable
+                && host.health.breaker.admits(self.now, &config.health)
         };
         // Who need not wait for its turn.
         let steady = |host: &Host| {

@@ -187,8 +187,8 @@ pub fn snapshot(data: &[u8]) {
     apply_snapshot(data);
     let mut sealed = Vec::new();
     snapshot::write(&mut sealed, 7, now(), 3, std::iter::empty());
-    let records = data.len() / 104;
-    sealed.extend_from_slice(&data[..records * 104]);
+    let records = data.len() / snapshot::RECORD;
+    sealed.extend_from_slice(&data[..records * snapshot::RECORD]);
     sealed[40..44].copy_from_slice(&(records as u32).to_le_bytes());
     let checksum = hash::key(&sealed[32..]);
     sealed[24..32].copy_from_slice(&checksum.to_le_bytes());
