@@ -9,14 +9,13 @@ use plimsoll_sim::report::{Table, ln_composite, mean};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::contest::{Contest, Entrant, OURS, Routers, cells};
+use super::contest::{Entrant, Field, OURS, Routers, named};
 
 /// Arguments of `ablate`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Folder of traces, as for `contest`.
-    #[arg(long, default_value = "sim/data")]
-    traces: PathBuf,
+    #[command(flatten)]
+    field: Field,
     /// Independent routers and the milliseconds between their polls, as 16@1000.
     #[arg(long, value_delimiter = ',', default_value = "1@200,16@1000")]
     routers: Vec<Routers>,
@@ -26,18 +25,9 @@ pub(crate) struct Arguments {
     /// Only weights whose name begins with one of these.
     #[arg(long, value_delimiter = ',')]
     weights: Vec<String>,
-    /// Requests of each workload, as for `contest`.
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
-    limit: u64,
-    /// Seeds in a row, from 1.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
     /// Write the figures here as well.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// No notes on standard error.
-    #[arg(long)]
-    quiet: bool,
 }
 
 /// What one change does under one condition; above 1 it is worse than the defaults.
@@ -70,7 +60,7 @@ fn variants(prefixes: &[String]) -> Result<Vec<Entrant>, String> {
         .ok_or("the configuration has no weights")?;
     let mut variants = Vec::new();
     for (name, field) in weights {
-        let chosen = prefixes.is_empty() || prefixes.iter().any(|prefix| name.starts_with(prefix));
+        let chosen = named(name, prefixes);
         let default = field.get("default").and_then(Value::as_f64).unwrap_or(0.0);
         let most = field
             .get("maximum")
@@ -95,22 +85,15 @@ fn variants(prefixes: &[String]) -> Result<Vec<Entrant>, String> {
 
 /// Runs the variants and prints their table.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
-    let cells = cells(&arguments.traces, arguments.limit as usize, arguments.quiet);
+    let cells = arguments.field.cells();
     let variants = variants(&arguments.weights)?;
     let mut entrants = vec![Entrant::plain(OURS, &Config::default())];
     entrants.extend(variants.iter().cloned());
-    let contest = Contest {
-        cells: cells
-            .iter()
-            .filter(|cell| cell.named(&arguments.only))
-            .collect(),
-        entrants,
-        routers: arguments.routers.clone(),
-        seeds: 1..1 + arguments.seeds,
-        block_tokens: 64,
-        quiet: arguments.quiet,
-    };
-    let rows = contest.rows()?;
+    let chosen = cells.iter().filter(|cell| cell.named(&arguments.only));
+    let rows = arguments
+        .field
+        .contest(chosen.collect(), entrants, arguments.routers.clone())
+        .rows()?;
     let mut effects = Vec::new();
     for &routers in &arguments.routers {
         let mut table = Table::new(["variant", "composite", "seed sd", "worst", "", "best", ""]);

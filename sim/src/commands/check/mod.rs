@@ -5,40 +5,31 @@ mod composites;
 
 pub(crate) use changes::{FAIR, Kind, THROTTLED, courses, share};
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use plimsoll_core::config::Config;
 use plimsoll_sim::fleet::ResultRow;
 use plimsoll_sim::report::Table;
 use serde::{Deserialize, Serialize};
 
 use super::arena;
-use super::contest::{Cell, Contest, Entrant, Routers, cells, default_policies};
+use super::contest::{Cell, Entrant, Field, Routers, default_policies};
 
 /// Arguments of `check`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Folder of traces, as for `contest`.
-    #[arg(long, default_value = "sim/data")]
-    traces: PathBuf,
+    #[command(flatten)]
+    field: Field,
     /// What `contest --json` wrote: takes its rows instead of holding the contest again.
     #[arg(long)]
     rows: Option<PathBuf>,
-    /// Requests of each workload, as for `contest`.
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
-    limit: u64,
     /// Plimsoll configuration (JSON) for the core's policies.
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Seeds in a row, from 1.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
     /// Write the checks here as well.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// No notes on standard error.
-    #[arg(long)]
-    quiet: bool,
 }
 
 /// One promise.
@@ -86,7 +77,7 @@ struct Rows {
 }
 
 /// Rows of the contest from the file that it wrote.
-pub(crate) fn read_rows(path: &std::path::Path) -> Result<Vec<ResultRow>, String> {
+fn read_rows(path: &Path) -> Result<Vec<ResultRow>, String> {
     let text = std::fs::read(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let rows: Rows =
         serde_json::from_slice(&text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -104,39 +95,37 @@ pub(crate) const MANY: Routers = Routers {
     poll_ms: 1000,
 };
 
+/// The rows that `contest --json` wrote to `path`, or those of a contest of all policies on `cells` with few routers and with many.
+pub(crate) fn rows(
+    path: Option<&Path>,
+    field: &Field,
+    cells: &[Cell],
+    config: &Config,
+) -> Result<Vec<ResultRow>, String> {
+    match path {
+        Some(path) => read_rows(path),
+        None => {
+            let entrants = Entrant::plains(&default_policies(), config);
+            let cells = cells.iter().collect();
+            field.contest(cells, entrants, vec![ONE, MANY]).rows()
+        }
+    }
+}
+
 /// Measures everything and prints it.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let config = arena::config(arguments.config.as_deref())?;
-    let cells = cells(&arguments.traces, arguments.limit as usize, arguments.quiet);
-    let hold = |cells: Vec<&Cell>, policies: &[String], routers: Vec<Routers>| {
-        let entrants = policies
-            .iter()
-            .map(|policy| Entrant::plain(policy, &config));
-        Contest {
-            cells,
-            entrants: entrants.collect(),
-            routers,
-            seeds: 1..1 + arguments.seeds,
-            block_tokens: 64,
-            quiet: arguments.quiet,
-        }
-        .rows()
-    };
-    let rows = match &arguments.rows {
-        Some(path) => read_rows(path)?,
-        None => hold(cells.iter().collect(), &default_policies(), vec![ONE, MANY])?,
-    };
+    let cells = arguments.field.cells();
+    let rows = rows(arguments.rows.as_deref(), &arguments.field, &cells, &config)?;
     let mut checks = composites::against_others(&rows);
     let slow = vec![composites::FAST, composites::SLOW];
     let equal = |cell: &&Cell| cell.is_equal() && ["agents", "conversation"].contains(&cell.name);
-    let stale = hold(
-        cells.iter().filter(equal).collect(),
-        &["plimsoll".to_owned()],
-        slow,
-    )?;
+    let ours = vec![Entrant::plain("plimsoll", &config)];
+    let equal = cells.iter().filter(equal).collect();
+    let stale = arguments.field.contest(equal, ours, slow).rows()?;
     checks.extend(composites::slow_polls(&stale));
     checks.extend(composites::mixed_fleets(&rows));
-    checks.extend(changes::checks(arguments.seeds, &config)?);
+    checks.extend(changes::checks(arguments.field.seeds, &config)?);
     print!("{}", table(&checks));
     super::write_json(arguments.json.as_deref(), &Document { checks })
 }

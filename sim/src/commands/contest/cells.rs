@@ -5,6 +5,7 @@ use std::path::Path;
 use plimsoll_sim::engine::Fleet;
 use plimsoll_sim::trace::Format;
 
+use super::field::named;
 use crate::commands::workload::{Scenario, Workload};
 
 /// A workload on a fleet.
@@ -18,7 +19,7 @@ pub(crate) struct Cell {
 impl Cell {
     /// Whether the workload's name begins with one of `prefixes`; all do when there are none.
     pub(crate) fn named(&self, prefixes: &[String]) -> bool {
-        prefixes.is_empty() || prefixes.iter().any(|prefix| self.name.starts_with(prefix))
+        named(self.name, prefixes)
     }
 
     /// The same at another load.
@@ -100,7 +101,7 @@ const SCENARIOS: [(Scenario, &str, f64); 5] = [
 ];
 
 /// The workloads whose traces lie in `traces`, and the generated ones.
-pub(crate) fn cells(traces: &Path, limit: usize, quiet: bool) -> Vec<Cell> {
+pub(super) fn cells(traces: &Path, limit: usize, quiet: bool) -> Vec<Cell> {
     let mut cells = Vec::new();
     for (name, files, format, fleets, times) in TRACES {
         let paths = files.iter().map(|file| traces.join(file));

@@ -57,6 +57,14 @@ pub(crate) struct Entrant {
 }
 
 impl Entrant {
+    /// The policies by their own names.
+    pub(crate) fn plains<S: AsRef<str>>(policies: &[S], config: &Config) -> Vec<Self> {
+        let policies = policies.iter();
+        policies
+            .map(|policy| Self::plain(policy.as_ref(), config))
+            .collect()
+    }
+
     /// The policy by its own name.
     pub(crate) fn plain(policy: &str, config: &Config) -> Self {
         Self {

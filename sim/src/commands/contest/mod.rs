@@ -1,10 +1,12 @@
 //! `plimsoll-sim contest`: every policy on every workload, and one number for each.
 
 mod cells;
+mod field;
 mod hold;
 mod score;
 
-pub(crate) use cells::{Cell, cells};
+pub(crate) use cells::Cell;
+pub(crate) use field::{BLOCK_TOKENS, Field, named};
 pub(crate) use hold::{Contest, Entrant, Routers};
 pub(crate) use score::{Composite, OURS, best_rival, composites};
 
@@ -19,10 +21,8 @@ use super::arena;
 /// Arguments of `contest`.
 #[derive(Args)]
 pub(crate) struct Arguments {
-    /// Folder with `mooncake-conversation.jsonl`, or with the folders mooncake, azure and ragpulse; traces that are
-    /// not there are left out.
-    #[arg(long, default_value = "sim/data")]
-    traces: PathBuf,
+    #[command(flatten)]
+    field: Field,
     /// Policies; by default all but the plain statistics of round robin's kind.
     #[arg(
         long,
@@ -37,11 +37,8 @@ pub(crate) struct Arguments {
     /// Only workloads whose name begins with one of these.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// Requests of each workload (azure: four times as many).
-    #[arg(long, default_value_t = 2000, value_parser = clap::value_parser!(u64).range(20..=1_000_000))]
-    limit: u64,
     /// Tokens a prefix-cache block of the engines.
-    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    #[arg(long, default_value_t = BLOCK_TOKENS, value_parser = clap::value_parser!(u32).range(1..=4096))]
     block_tokens: u32,
     /// Plimsoll configuration (JSON) for the core's policies.
     #[arg(long)]
@@ -49,15 +46,9 @@ pub(crate) struct Arguments {
     /// First seed.
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Seeds in a row.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=1000))]
-    seeds: u64,
     /// Write rows and composites here as well.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// No notes on standard error.
-    #[arg(long)]
-    quiet: bool,
 }
 
 /// Every policy but those that are no more than round robin.
@@ -78,21 +69,15 @@ struct Document {
 /// Holds the contest and prints its tables.
 pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let config = arena::config(arguments.config.as_deref())?;
-    let cells = cells(&arguments.traces, arguments.limit as usize, arguments.quiet);
+    let cells = arguments.field.cells();
+    let chosen = cells.iter().filter(|cell| cell.named(&arguments.only));
+    let entrants = Entrant::plains(&arguments.policies, &config);
     let contest = Contest {
-        cells: cells
-            .iter()
-            .filter(|cell| cell.named(&arguments.only))
-            .collect(),
-        entrants: arguments
-            .policies
-            .iter()
-            .map(|policy| Entrant::plain(policy, &config))
-            .collect(),
-        routers: arguments.routers.clone(),
-        seeds: arguments.seed..arguments.seed + arguments.seeds,
+        seeds: arguments.seed..arguments.seed + arguments.field.seeds,
         block_tokens: arguments.block_tokens,
-        quiet: arguments.quiet,
+        ..arguments
+            .field
+            .contest(chosen.collect(), entrants, arguments.routers.clone())
     };
     let rows = contest.rows()?;
     if rows.is_empty() {

@@ -6,7 +6,7 @@ use plimsoll_sim::report::mean;
 
 use super::chart::{Axis, Bars, Figure, Line, Panel};
 use crate::commands::check::{self, Kind};
-use crate::commands::contest::{Cell, Contest, Entrant, Routers, composites};
+use crate::commands::contest::{Cell, Contest, Entrant, Field, Routers, composites};
 
 /// Who is shown in line charts; more lines are not told apart.
 const SHOWN: [&str; 7] = [
@@ -33,7 +33,7 @@ const WINDOW: f64 = 2.5;
 /// What all plots share.
 pub(super) struct Plots<'a> {
     pub(super) cells: &'a [Cell],
-    pub(super) seeds: u64,
+    pub(super) field: &'a Field,
     pub(super) config: Config,
 }
 
@@ -63,28 +63,22 @@ impl Plots<'_> {
     }
 
     fn rows(&self, cell: &Cell, routers: Vec<Routers>) -> Result<Vec<ResultRow>, String> {
-        let shown = SHOWN.iter();
+        let entrants = Entrant::plains(&SHOWN, &self.config);
         Contest {
-            cells: vec![cell],
-            entrants: shown
-                .map(|policy| Entrant::plain(policy, &self.config))
-                .collect(),
-            routers,
-            seeds: 1..1 + self.seeds,
-            block_tokens: 64,
             quiet: true,
+            ..self.field.contest(vec![cell], entrants, routers)
         }
         .rows()
     }
 
     fn source(&self, what: &str) -> String {
-        let seeds = match self.seeds {
+        let seeds = match self.field.seeds {
             1 => "seed 1".to_owned(),
             n => format!("mean of seeds 1 to {n}"),
         };
         format!(
             "{what}; {seeds}. Simulated: plimsoll-sim plots --traces DIR --seeds {} (docs/contest.md)",
-            self.seeds
+            self.field.seeds
         )
     }
 
@@ -202,7 +196,8 @@ impl Plots<'_> {
         for routers in [check::ONE, check::MANY] {
             let mut lines = Vec::new();
             for policy in SHOWN.into_iter().filter(|policy| *policy != "cache_aware") {
-                let courses = check::courses(kind, policy, routers, self.seeds, &self.config)?;
+                let courses =
+                    check::courses(kind, policy, routers, self.field.seeds, &self.config)?;
                 let starts = (-4..16).map(|window| f64::from(window) * WINDOW);
                 let points = starts.map(|from| {
                     let share = check::share(&courses, from, from + WINDOW);
