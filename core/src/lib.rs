@@ -22,7 +22,7 @@
 //! # The control path
 //!
 //! [`collect`] decides which host to poll when, [`scrape`] turns metrics pages into facts, [`snapshot`] is the bytes in which they
-//! reach every worker, and [`share`] the bytes in which workers tell each other of work that no engine has reported yet.
+//! reach every worker, and [`share`] the bytes in which workers, and proxies, tell each other of work that no engine has reported yet.
 #![no_std]
 #![forbid(unsafe_code)]
 #![cfg_attr(

@@ -12,14 +12,22 @@
 use std::cell::RefCell;
 
 use crate::{
-    collector::CollectorRoot, gate, host::Action, hostcalls::Proxy, names, property,
-    registry::Registry, root::Root, stream::Stream,
+    collector::CollectorRoot,
+    exchange::{ExchangeRoot, Question},
+    gate,
+    host::Action,
+    hostcalls::Proxy,
+    names, property,
+    registry::Registry,
+    root::Root,
+    stream::Stream,
 };
 
 enum Role {
     Unconfigured,
     Filter(Root<Proxy>),
     Collector(Box<CollectorRoot<Proxy>>),
+    Exchange(ExchangeRoot),
     Gate,
 }
 
@@ -27,6 +35,8 @@ enum Role {
 enum Http {
     /// A client's request.
     Stream(Box<Stream<Proxy>>),
+    /// Another proxy's.
+    Question(Question),
     /// One try of a request at a host.
     Try,
 }
@@ -98,11 +108,11 @@ fn remove<T>(table: &'static std::thread::LocalKey<Table<T>>, id: u32) -> Option
     })
 }
 
-/// Runs `work` on a client's request; a try only passes through.
+/// Runs `work` on a client's request; everything else only passes through.
 fn stream(id: u32, work: impl FnOnce(&mut Stream<Proxy>) -> Action) -> u32 {
     with(&STREAMS, id, |context| match context {
         Http::Stream(stream) => work(stream) as u32,
-        Http::Try => Action::Continue as u32,
+        Http::Question(_) | Http::Try => Action::Continue as u32,
     })
 }
 
@@ -136,6 +146,7 @@ extern "C" fn proxy_on_context_create(id: u32, root_id: u32) {
     with(&ROOTS, root_id, |role| {
         made = match role {
             Role::Filter(root) => Some(Http::Stream(Box::new(root.stream(id)))),
+            Role::Exchange(root) => root.question().map(Http::Question),
             Role::Gate => Some(Http::Try),
             Role::Unconfigured | Role::Collector(_) => None,
         };
@@ -159,6 +170,8 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
             let name = property::root_id(&Proxy).unwrap_or_default();
             *role = if name == names::COLLECTOR_ROOT.as_bytes() {
                 Role::Collector(Box::new(CollectorRoot::new(Proxy)))
+            } else if name == names::EXCHANGE_ROOT.as_bytes() {
+                Role::Exchange(ExchangeRoot::default())
             } else if name == names::GATE_ROOT.as_bytes() {
                 Role::Gate
             } else {
@@ -169,6 +182,7 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
             Role::Unconfigured => false,
             Role::Filter(root) => root.on_configure(),
             Role::Collector(root) => root.on_configure(),
+            Role::Exchange(root) => root.on_configure(&Proxy),
             Role::Gate => true,
         }
     })
@@ -177,7 +191,7 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_tick(id: u32) {
     with(&ROOTS, id, |role| match role {
-        Role::Unconfigured | Role::Gate => {}
+        Role::Unconfigured | Role::Exchange(_) | Role::Gate => {}
         Role::Filter(root) => root.on_tick(),
         Role::Collector(root) => root.on_tick(),
     });
@@ -192,7 +206,7 @@ extern "C" fn proxy_on_http_call_response(
     _trailers: usize,
 ) {
     with(&ROOTS, id, |role| match role {
-        Role::Unconfigured | Role::Gate => {}
+        Role::Unconfigured | Role::Exchange(_) | Role::Gate => {}
         Role::Filter(root) => root.on_call_response(token, headers, body_size),
         Role::Collector(root) => root.on_call_response(token, headers, body_size),
     });
@@ -200,7 +214,11 @@ extern "C" fn proxy_on_http_call_response(
 
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_request_headers(id: u32, _count: usize, end: bool) -> u32 {
-    stream(id, |stream| stream.on_request_headers(end))
+    with(&STREAMS, id, |context| match context {
+        Http::Stream(stream) => stream.on_request_headers(end) as u32,
+        Http::Question(question) => question.on_request_headers(&Proxy) as u32,
+        Http::Try => Action::Continue as u32,
+    })
 }
 
 #[unsafe(no_mangle)]
@@ -217,6 +235,7 @@ extern "C" fn proxy_on_request_trailers(id: u32, _count: usize) -> u32 {
 extern "C" fn proxy_on_response_headers(id: u32, _count: usize, end: bool) -> u32 {
     with(&STREAMS, id, |context| match context {
         Http::Stream(stream) => stream.on_response_headers(end) as u32,
+        Http::Question(_) => Action::Continue as u32,
         Http::Try => gate::on_response_headers(&Proxy, end) as u32,
     })
 }

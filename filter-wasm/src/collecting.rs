@@ -3,7 +3,7 @@
 //! The collector role runs it for as long as it lives; a worker runs it while it holds the lease.
 
 use plimsoll_core::{
-    collect::{Collector, PollFailure, Task},
+    collect::{Collector, Heard, PollFailure, Task},
     config::Config,
     host::Address,
     snapshot::View,
@@ -14,7 +14,8 @@ use crate::{
     headers::{Pairs, decimal},
     host::{Buffer, Host, Level, Map, Status},
     metrics::{Id, Metrics},
-    names,
+    names::{self, Keys},
+    slots::SLOTS,
 };
 
 /// A collector at work.
@@ -24,7 +25,8 @@ pub struct Collecting {
     calls: Vec<(u32, Task)>,
     refused: Vec<Task>,
     warned: Option<Status>,
-    snapshot: Vec<u8>,
+    /// The snapshot or the share that is written.
+    bytes: Vec<u8>,
 }
 
 /// Where the calls go.
@@ -65,6 +67,9 @@ impl Targets {
             Task::Warm(address) => {
                 self.ask(host, address, &self.warm_path, &self.warm_body, timeout_ms)
             }
+            Task::Exchange(address) => {
+                self.ask(host, address, names::EXCHANGE_PATH, "", timeout_ms)
+            }
         }
     }
 
@@ -103,7 +108,7 @@ impl Collecting {
             calls: Vec::new(),
             refused: Vec::new(),
             warned: None,
-            snapshot: Vec::new(),
+            bytes: Vec::new(),
         }
     }
 
@@ -122,8 +127,8 @@ impl Collecting {
         }
     }
 
-    /// Sends what is due and publishes what is new under `key`.
-    pub fn tick<H: Host>(&mut self, host: &H, metrics: &Metrics, key: &str, now: Instant) {
+    /// Sends what is due and publishes what is new.
+    pub fn tick<H: Host>(&mut self, host: &H, metrics: &Metrics, keys: &mut Keys, now: Instant) {
         let Self {
             collector,
             targets,
@@ -151,6 +156,10 @@ impl Collecting {
         });
         // A call that the proxy refuses says nothing of the host: a missing cluster must not take the fleet down.
         for task in core::mem::take(&mut self.refused) {
+            if let Task::Exchange(address) = task {
+                self.hear(host, metrics, now, address, None);
+                continue;
+            }
             metrics.add(host, Id::PollsError, 1);
             match task {
                 Task::Discover => {
@@ -162,9 +171,56 @@ impl Collecting {
                 }
                 Task::Check(address) => self.collector.on_checked(now, address, true),
                 Task::Warm(address) => self.collector.on_warmed(now, address),
+                Task::Exchange(_) => {}
             }
         }
-        self.publish(host, key, now);
+        self.publish(host, &keys.snapshot, now);
+        if self.collector.exchange().is_on() {
+            self.exchange(host, metrics, keys, now);
+        }
+    }
+
+    /// Writes what other proxies are told of this one's workers, and what those are told of other proxies.
+    fn exchange<H: Host>(&mut self, host: &H, metrics: &Metrics, keys: &mut Keys, now: Instant) {
+        let Self {
+            collector, bytes, ..
+        } = self;
+        let exchange = collector.exchange();
+        if exchange.begin(now) {
+            for slot in 0..SLOTS {
+                let Ok((share, _)) = host.shared_get(keys.slot(slot)) else {
+                    break;
+                };
+                exchange.merge(now, &share);
+            }
+            let before = host.shared_get(&keys.proxy).unwrap_or_default().0;
+            exchange.write_own(now, &before, bytes);
+            let _ = host.shared_set(&keys.proxy, bytes, None);
+            let (heard, age) = exchange.heard(now);
+            metrics.set(host, Id::Peers, heard);
+            metrics.set(host, Id::PeersAgeMs, age.get() / 1000);
+        }
+        if exchange.write_others(now, bytes) {
+            let _ = host.shared_set(&keys.others, bytes, None);
+        }
+    }
+
+    /// Another proxy has answered, or has not.
+    fn hear<H: Host>(
+        &mut self,
+        host: &H,
+        metrics: &Metrics,
+        now: Instant,
+        address: Address,
+        body: Option<&[u8]>,
+    ) {
+        let id = match self.collector.on_exchanged(now, address, body) {
+            Heard::Share => Id::ExchangesOk,
+            Heard::Nothing => return,
+            Heard::Refused => Id::ExchangesRefused,
+            Heard::Silence => Id::ExchangesError,
+        };
+        metrics.add(host, id, 1);
     }
 
     /// Takes the answer to call `token`. `headers` is 0 when there was none. Returns false when the call is not known.
@@ -192,6 +248,14 @@ impl Collecting {
                 metrics.add(host, Id::Warmups, 1);
                 return true;
             }
+            Task::Exchange(address) => {
+                // Longer than any share is as good as refused, and is not copied.
+                let most = body_size.min(self.collector.exchange().most_bytes() + 1);
+                let body = host.buffer(Buffer::CallResponseBody, 0, most);
+                let body = body.ok().filter(|_| status == Some(200));
+                self.hear(host, metrics, now, address, body.as_deref());
+                return true;
+            }
             Task::Discover | Task::Poll(_) => {}
         }
         if let Task::Poll(address) = task
@@ -215,7 +279,7 @@ impl Collecting {
                 };
                 self.collector.on_polled(now, address, answer)
             }
-            Task::Check(_) | Task::Warm(_) => false,
+            Task::Check(_) | Task::Warm(_) | Task::Exchange(_) => false,
         };
         metrics.add(host, if read { Id::PollsOk } else { Id::PollsError }, 1);
         true
@@ -247,9 +311,9 @@ impl Collecting {
         {
             self.collector.outrun(view.epoch());
         }
-        if self.collector.publish(now, &mut self.snapshot) {
+        if self.collector.publish(now, &mut self.bytes) {
             // One writer at a time; where two overlap, the later snapshot is as good as the other.
-            let _ = host.shared_set(key, &self.snapshot, None);
+            let _ = host.shared_set(key, &self.bytes, None);
         }
     }
 }

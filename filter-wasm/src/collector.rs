@@ -68,7 +68,7 @@ impl<H: Host> CollectorRoot<H> {
         if let Some(state) = &mut self.state {
             state
                 .collecting
-                .tick(host, &state.metrics, &state.keys.snapshot, clock(host));
+                .tick(host, &state.metrics, &mut state.keys, clock(host));
         }
     }
 

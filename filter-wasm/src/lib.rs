@@ -7,6 +7,7 @@
 //! - [`stream`]: one request from its headers to its log; [`head`] reads the headers, [`outcome`] the end.
 //! - [`collector`]: the role that polls; [`collecting`] does the work, also for a worker that holds the [`lease`].
 //! - [`slots`]: what workers tell each other.
+//! - [`exchange`]: what other proxies are told.
 //! - [`gate`]: the head of a streamed answer, held until its first token so that another host can still be tried.
 //! - [`host`]: what all of that needs from the proxy. `hostcalls` and `abi` are the only code bound to the ABI, and
 //!   exist in the wasm build alone.
@@ -25,6 +26,7 @@
 mod abi;
 pub mod collecting;
 pub mod collector;
+pub mod exchange;
 pub mod gate;
 pub mod head;
 pub mod headers;

@@ -27,6 +27,10 @@ pub const HOSTILE: [&str; 5] = [
 
 /// `root_id` of the collector (Envoy singleton service).
 pub const COLLECTOR_ROOT: &str = "plimsoll_collector";
+/// `root_id` of what answers other proxies.
+pub const EXCHANGE_ROOT: &str = "plimsoll_exchange";
+/// What other proxies ask it for.
+pub const EXCHANGE_PATH: &str = "/plimsoll/exchange";
 /// `root_id` of the gate (Envoy upstream HTTP filter); every other `root_id` is a filter.
 pub const GATE_ROOT: &str = "plimsoll_gate";
 
@@ -37,6 +41,10 @@ pub struct Keys {
     pub snapshot: String,
     /// Who collects when the collector does not.
     pub lease: String,
+    /// What the workers of this proxy do, for other proxies.
+    pub proxy: String,
+    /// What other proxies do, for the workers of this one.
+    pub others: String,
     slots: Vec<String>,
     slot_prefix: String,
 }
@@ -49,6 +57,8 @@ impl Keys {
         Self {
             snapshot: [&prefix, "/snapshot"].concat(),
             lease: [&prefix, "/lease"].concat(),
+            proxy: [&prefix, "/proxy"].concat(),
+            others: [&prefix, "/others"].concat(),
             slots: Vec::new(),
             slot_prefix: [&prefix, "/worker/"].concat(),
         }

@@ -16,7 +16,7 @@ pub(crate) fn reject<H: Host>(host: &H, reason: Reason) -> Action {
 /// Answers with `status` and a JSON error of `code`.
 ///
 /// Refusing fails closed: when the host cannot answer, the request is still not passed on.
-fn error<H: Host>(host: &H, status: u16, code: &str, message: &str) -> Action {
+pub(crate) fn error<H: Host>(host: &H, status: u16, code: &str, message: &str) -> Action {
     let body = [
         "{\"error\":{\"message\":\"",
         message,

@@ -17,6 +17,7 @@ use crate::{
 pub const ABANDONED: Micros = Micros::from_millis(5000);
 /// Slots looked at; more workers than this share nothing beyond it.
 pub const SLOTS: usize = 256;
+
 /// This worker's place in the exchange.
 #[derive(Debug, Default)]
 pub struct Slots {

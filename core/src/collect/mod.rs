@@ -5,6 +5,7 @@
 //! run at once, jittered so that they neither come in step nor fall on all hosts together.
 
 mod discovery;
+mod exchange;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -18,6 +19,7 @@ use crate::rng::Rng;
 use crate::scrape::{self, EngineFacts};
 use crate::snapshot::{self, View};
 use crate::time::{Instant, Micros};
+pub use exchange::{Exchange, Heard};
 use watched::Watched;
 
 /// Something to ask for.
@@ -31,6 +33,8 @@ pub enum Task {
     Check(Address),
     /// A small completion, so that a host is warm.
     Warm(Address),
+    /// What another proxy's workers do.
+    Exchange(Address),
 }
 
 /// Why a poll brought nothing.
@@ -67,6 +71,14 @@ pub struct Collector {
     news: bool,
     /// When it was last asked what is due.
     looked: Instant,
+    exchange: Exchange,
+}
+
+/// A time of `every` in the mean, a quarter more or less.
+#[inline(never)]
+fn jittered(rng: &mut Rng, every: Micros) -> Micros {
+    let half = u32::try_from(every.get() / 2).unwrap_or(u32::MAX);
+    Micros::new(every.get() - every.get() / 4 + u64::from(rng.below(half)))
 }
 
 impl Collector {
@@ -84,6 +96,7 @@ impl Collector {
             changed: true,
             news: false,
             looked: Instant::ZERO,
+            exchange: Exchange::new(config.limits.hosts, seed),
             config: Config::default(),
         };
         collector.configure(config);
@@ -92,6 +105,7 @@ impl Collector {
 
     /// Takes over a new configuration; hosts that stay keep what is known of them.
     pub fn configure(&mut self, config: Config) {
+        self.exchange.configure(&config.exchange);
         self.config = config;
         self.next_discovery = Instant::ZERO;
         if !self.config.hosts.is_empty() {
@@ -108,6 +122,18 @@ impl Collector {
     /// Who writes these snapshots.
     pub fn writer(&self) -> u64 {
         self.writer
+    }
+
+    /// Another proxy has answered with `body`, or has not.
+    pub fn on_exchanged(&mut self, now: Instant, address: Address, body: Option<&[u8]>) -> Heard {
+        let mut peers = self.config.exchange.peers.iter();
+        let place = peers.position(|peer| *peer == address);
+        self.exchange.on_answer(now, place, body)
+    }
+
+    /// The exchange with other proxies.
+    pub fn exchange(&mut self) -> &mut Exchange {
+        &mut self.exchange
     }
 
     /// Hosts watched.
@@ -221,13 +247,11 @@ impl Collector {
             rng,
             changed,
             hosts,
+            exchange,
             ..
         } = self;
         let timeout = config.poll.timeout;
-        let mut jittered = |every: Micros| {
-            let half = u32::try_from(every.get() / 2).unwrap_or(u32::MAX);
-            Micros::new(every.get() - every.get() / 4 + u64::from(rng.below(half)))
-        };
+        let mut jittered = |every| jittered(rng, every);
         let checks = config.checks.every > Micros::ZERO;
         for host in hosts {
             let (address, before) = (host.address, host.shown());
@@ -256,6 +280,10 @@ impl Collector {
             }
             *changed |= host.shown() != before;
         }
+        let peers = &config.exchange.peers;
+        exchange.due(now, peers, timeout, jittered, |address| {
+            ask(Task::Exchange(address), timeout)
+        });
     }
 
     /// What was due at a time that is now far ahead would not be asked for until then, while old counters looked fresh.

@@ -176,6 +176,27 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         );
     });
     health::declare_collector(&mut c.checks, &mut c.warmup, v);
+    v.section(
+        "exchange",
+        doc("What proxies tell each other of their own work"),
+        &mut |v| {
+            let e = &mut c.exchange;
+            v.addresses(
+                "peers",
+                &mut e.peers,
+                doc(
+                    "Where the other proxies' exchange listeners are, at most 64; this proxy's own may be among them",
+                ),
+            );
+            millis(
+                v,
+                "every_ms",
+                &mut e.every,
+                50..=10_000,
+                doc("Mean interval at which each is asked"),
+            );
+        },
+    );
     millis(
         v,
         "tick_ms",
@@ -325,14 +346,14 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                 "host_inflight",
                 &mut l.host_inflight,
                 0..=1_000_000,
-                doc("Requests of this proxy in flight at one host; 0 for no limit"),
+                doc("Requests in flight at one host, of this proxy and of those it hears; 0 for no limit"),
             );
             count(
                 v,
                 "pool_inflight",
                 &mut l.pool_inflight,
                 0..=1_000_000,
-                doc("Requests of this proxy in flight in the pool; 0 for no limit"),
+                doc("Requests in flight in the pool, of this proxy and of those it hears; 0 for no limit"),
             );
         },
     );

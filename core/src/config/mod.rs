@@ -108,6 +108,20 @@ pub struct Poll {
     pub healthy_after: u32,
 }
 
+/// How proxies tell each other what they do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// Where other proxies answer; without any there is no exchange.
+    pub peers: Vec<Address>,
+    /// Mean interval at which each is asked, jittered by a quarter.
+    pub every: Micros,
+}
+
+impl Exchange {
+    /// Most proxies that one asks.
+    pub const MOST_PEERS: usize = 64;
+}
+
 /// Weights of the predicted-time score, all Q16. The optimum is flat: a factor of two on any of them moves the composite by 2-3 %
 /// (research/routing-lab.md section 3), so there is seldom a reason to touch them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,9 +194,9 @@ pub struct Limits {
     pub inflight: usize,
     /// Prefix blocks that one worker remembers.
     pub prefix_blocks: usize,
-    /// Requests of this proxy in flight at one host; 0 for no limit.
+    /// Requests in flight at one host, of this proxy and of those it hears; 0 for no limit.
     pub host_inflight: u32,
-    /// Requests of this proxy in flight in the pool; 0 for no limit.
+    /// Requests in flight in the pool, of this proxy and of those it hears; 0 for no limit.
     pub pool_inflight: u32,
 }
 
@@ -217,6 +231,8 @@ pub struct Config {
     pub checks: Checks,
     /// Requests that keep hosts warm.
     pub warmup: Warmup,
+    /// The exchange with other proxies.
+    pub exchange: Exchange,
     /// Interval of a worker's exchange with the others and with the snapshot.
     pub tick: Micros,
     /// Bytes of body after which the host is named, even if the body goes on.
@@ -271,6 +287,10 @@ impl Default for Config {
             },
             checks: Checks::default(),
             warmup: Warmup::default(),
+            exchange: Exchange {
+                peers: Vec::new(),
+                every: Micros::from_millis(200),
+            },
             tick: Micros::from_millis(25),
             decide_after_bytes: 64 * 1024,
             buffer_limit_bytes: 1024 * 1024,

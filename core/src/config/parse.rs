@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::declare::{Visitor, declare};
-use super::{Config, ConfigErrors, ConfiguredHost, Limits, Policy, host};
+use super::{Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, host};
 use crate::fixed;
 use crate::hash;
 use crate::host::Address;
@@ -70,6 +70,13 @@ fn check_whole(config: &Config, errors: &mut Vec<String>) {
                 host.address
             ));
         }
+    }
+    let peers = config.exchange.peers.len();
+    if peers > Exchange::MOST_PEERS {
+        errors.push(format!(
+            "exchange.peers: {peers} proxies listed; give at most {}",
+            Exchange::MOST_PEERS
+        ));
     }
     let index = config.limits.index_bytes();
     if index > Limits::MOST_INDEX_BYTES {

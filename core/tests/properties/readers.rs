@@ -3,7 +3,7 @@
 //! over damage to them.
 
 use plimsoll_core::choose::Rules;
-use plimsoll_core::collect::{Collector, PollFailure};
+use plimsoll_core::collect::{Collector, Heard, PollFailure};
 use plimsoll_core::config::{Config, Policy};
 use plimsoll_core::fleet::Listed;
 use plimsoll_core::hash;
@@ -286,6 +286,29 @@ fn apply_share(bytes: &[u8]) {
     let mut own = Vec::new();
     router.write_share(now(), &mut own);
     assert!(Share::new_checked(&own).is_some());
+    merge(bytes, &own);
+}
+
+/// The same bytes from a worker's slot, and from another proxy.
+fn merge(bytes: &[u8], own: &[u8]) {
+    let peer = address(HOSTS);
+    let mut config = configuration();
+    config.exchange.peers = vec![peer];
+    let mut collector = Collector::new(config, 1);
+    let exchange = collector.exchange();
+    assert!(exchange.begin(now()));
+    exchange.merge(now(), bytes);
+    exchange.merge(now(), own);
+    let mut told = Vec::new();
+    exchange.write_own(now(), bytes, &mut told);
+    assert!(Share::new_checked(&told).is_some());
+    let heard = collector.on_exchanged(now(), peer, Some(bytes));
+    let exchange = collector.exchange();
+    assert!(exchange.write_others(now(), &mut told));
+    let others = Share::new_checked(&told).unwrap();
+    assert!(others.parts().count() <= HOSTS);
+    assert!(heard == Heard::Share || others.parts().count() == 0);
+    assert!(told.len() <= exchange.most_bytes());
 }
 
 /// Configuration documents.

@@ -94,6 +94,16 @@ pub enum Id {
     Warmups,
     /// Worker states made from nothing: a start or a reload of a VM.
     WorkerStarts,
+    /// Other proxies that told something new.
+    ExchangesOk,
+    /// Other proxies that did not answer, or had nothing to tell.
+    ExchangesError,
+    /// Answers that are no share, or one of another layout.
+    ExchangesRefused,
+    /// Other proxies that are heard.
+    Peers,
+    /// Age of the oldest of what they said, in milliseconds.
+    PeersAgeMs,
 }
 
 /// Where what did not fit into a fixed table is counted, in the order of `Router::overflows`.
@@ -117,7 +127,7 @@ pub const HEALTH: [Id; 9] = [
     Id::ClockJumps,
 ];
 
-pub(super) const DEFINITIONS: [(Id, Metric, &str); 44] = [
+pub(super) const DEFINITIONS: [(Id, Metric, &str); 49] = [
     (Id::Requests, Metric::Counter, "plimsoll_requests"),
     (
         Id::StepFull,
@@ -254,4 +264,21 @@ pub(super) const DEFINITIONS: [(Id, Metric, &str); 44] = [
     (Id::Ejected, Metric::Gauge, "plimsoll_ejected"),
     (Id::Warmups, Metric::Counter, "plimsoll_warmups"),
     (Id::WorkerStarts, Metric::Counter, "plimsoll_worker_starts"),
+    (
+        Id::ExchangesOk,
+        Metric::Counter,
+        "plimsoll_exchanges.result=ok",
+    ),
+    (
+        Id::ExchangesError,
+        Metric::Counter,
+        "plimsoll_exchanges.result=error",
+    ),
+    (
+        Id::ExchangesRefused,
+        Metric::Counter,
+        "plimsoll_exchanges.result=refused",
+    ),
+    (Id::Peers, Metric::Gauge, "plimsoll_peers"),
+    (Id::PeersAgeMs, Metric::Gauge, "plimsoll_peers_age_ms"),
 ];

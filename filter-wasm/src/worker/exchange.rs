@@ -1,7 +1,7 @@
 //! What a worker does on every tick.
 
 use plimsoll_core::{
-    share::Share,
+    share::{Share, stamp_of},
     snapshot::{View, epoch_of},
     time::{Instant, Micros},
 };
@@ -13,6 +13,7 @@ use crate::{
     host::{Host, Level, Status},
     lease::{self, Duty, Lease},
     metrics::{self, Id},
+    slots::SLOTS,
 };
 
 impl Worker {
@@ -86,6 +87,12 @@ impl Worker {
         let bury = |share: &[u8]| dead.push(share.to_vec());
         self.slots
             .read(host, &mut self.keys, self.me, now, apply, bury);
+        if !self.router.config().exchange.peers.is_empty()
+            && let Ok((others, _)) = host.shared_get(&self.keys.others)
+            && core::mem::replace(&mut self.others, stamp_of(&others)) != stamp_of(&others)
+        {
+            self.router.apply_share(now, SLOTS, &others);
+        }
         // A worker that has trapped cannot take back what it had added to the gauges.
         for share in &dead {
             for part in Share::new_checked(share).iter().flat_map(Share::parts) {
@@ -163,7 +170,7 @@ impl Worker {
             collecting.resume(host, &keys.snapshot);
             collecting
         });
-        collecting.tick(host, &self.metrics, &self.keys.snapshot, now);
+        collecting.tick(host, &self.metrics, &mut self.keys, now);
     }
 
     pub(crate) fn on_call_response<H: Host>(

@@ -60,6 +60,8 @@ pub struct Worker {
     labels: Vec<(Address, String)>,
     slots: Slots,
     share: Vec<u8>,
+    /// Stamp of what was last read of other proxies.
+    others: Instant,
     recorder: Recorder,
     snapshot: Known,
     collecting: Option<Collecting>,
@@ -87,6 +89,7 @@ impl Worker {
             labels: Vec::new(),
             slots: Slots::default(),
             share: Vec::new(),
+            others: Instant::ZERO,
             recorder: Recorder::default(),
             snapshot: Known {
                 version: (0, 0),

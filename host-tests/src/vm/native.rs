@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use plimsoll_filter::collector::CollectorRoot;
+use plimsoll_filter::exchange::{ExchangeRoot, Question};
 use plimsoll_filter::host::{self, Buffer, Host, Level, Map, Metric, Status};
 use plimsoll_filter::registry::Registry;
 use plimsoll_filter::root::Root;
@@ -119,6 +120,20 @@ enum Role {
     Unconfigured,
     Filter(Box<Root<NativeHost>>),
     Collector(Box<CollectorRoot<NativeHost>>),
+    Exchange(ExchangeRoot),
+}
+
+/// What a context of an HTTP stream is.
+enum Http {
+    Stream(Box<Stream<NativeHost>>),
+    Question(Question),
+}
+
+const fn translate(action: host::Action) -> Action {
+    match action {
+        host::Action::Continue => Action::Continue,
+        host::Action::Pause => Action::Pause,
+    }
 }
 
 /// A VM that runs the rlib, with the same dispatch by context as the module's shell.
@@ -126,7 +141,7 @@ pub struct NativeVm {
     host: NativeHost,
     registry: Registry,
     roots: BTreeMap<u32, Role>,
-    streams: BTreeMap<u32, Stream<NativeHost>>,
+    streams: BTreeMap<u32, Http>,
 }
 
 impl NativeVm {
@@ -145,10 +160,11 @@ impl NativeVm {
         let registry = self.registry.clone();
         let role = self.roots.entry(context).or_insert(Role::Unconfigured);
         if matches!(role, Role::Unconfigured) {
-            let collects = property::root_id(&host)
-                .is_ok_and(|root_id| root_id == names::COLLECTOR_ROOT.as_bytes());
-            *role = if collects {
+            let name = property::root_id(&host).unwrap_or_default();
+            *role = if name == names::COLLECTOR_ROOT.as_bytes() {
                 Role::Collector(Box::new(CollectorRoot::new(host)))
+            } else if name == names::EXCHANGE_ROOT.as_bytes() {
+                Role::Exchange(ExchangeRoot::default())
             } else {
                 Role::Filter(Box::new(Root::with_registry(host, registry)))
             };
@@ -157,6 +173,7 @@ impl NativeVm {
             Role::Unconfigured => false,
             Role::Filter(root) => root.on_configure(),
             Role::Collector(root) => root.on_configure(),
+            Role::Exchange(root) => root.on_configure(&self.host),
         }
     }
 
@@ -165,11 +182,13 @@ impl NativeVm {
             self.roots.insert(context, Role::Unconfigured);
             return;
         }
-        let stream = match self.roots.get(&parent) {
-            Some(Role::Filter(root)) => root.stream(context),
-            _ => Stream::unrouted(self.host.clone()),
+        let made = match self.roots.get(&parent) {
+            Some(Role::Filter(root)) => Some(Http::Stream(Box::new(root.stream(context)))),
+            Some(Role::Exchange(root)) => root.question().map(Http::Question),
+            _ => None,
         };
-        self.streams.insert(context, stream);
+        let unrouted = || Http::Stream(Box::new(Stream::unrouted(self.host.clone())));
+        self.streams.insert(context, made.unwrap_or_else(unrouted));
     }
 
     fn on_stream(&mut self, context: u32, callback: &Callback) -> Outcome {
@@ -177,6 +196,17 @@ impl NativeVm {
             .streams
             .get_mut(&context)
             .ok_or_else(|| Trap(format!("no stream {context}")))?;
+        let stream = match stream {
+            Http::Stream(stream) => stream,
+            Http::Question(question) => {
+                let action = match callback {
+                    Callback::RequestHeaders { .. } => question.on_request_headers(&self.host),
+                    Callback::Log => return Ok(Reply::None),
+                    _ => host::Action::Continue,
+                };
+                return Ok(Reply::Action(translate(action)));
+            }
+        };
         let action = match *callback {
             Callback::RequestHeaders { end, .. } => stream.on_request_headers(end),
             Callback::RequestBody { size, end } => stream.on_request_body(size, end),
@@ -188,10 +218,7 @@ impl NativeVm {
                 return Ok(Reply::None);
             }
         };
-        Ok(Reply::Action(match action {
-            host::Action::Continue => Action::Continue,
-            host::Action::Pause => Action::Pause,
-        }))
+        Ok(Reply::Action(translate(action)))
     }
 
     fn dispatch(&mut self, context: u32, callback: &Callback) -> Outcome {

@@ -1,5 +1,5 @@
 //! What one worker tells the others every tick: its outstanding work, what it has learned of speeds, and which host has come to hold
-//! which prefix blocks.
+//! which prefix blocks. A [`Merger`] makes one share of many, so that a whole proxy tells others in the same words.
 //!
 //! Each Envoy worker is a VM of its own, so without this every worker would be a router of its own, with the split prefix index that
 //! costs. A share is written whole by its one writer and read by the others; blocks carry a running number, so a reader takes each
@@ -9,6 +9,12 @@
 //! after the ones listed (u64), hosts (u32), blocks (u32), checksum of all the rest (u64); then a record of 72 bytes a host (key, requests,
 //! prefilling, queued tokens, KV tokens, the four sums of [`crate::learn::Sums`], and the end of its ejection) and 16 bytes a block
 //! (key and, as u32, the place of its host among the records and the bytes of its prompt).
+
+mod merge;
+#[cfg(test)]
+mod tests;
+
+pub use merge::{MERGED_RING, Merger};
 
 use alloc::vec::Vec;
 
@@ -20,7 +26,8 @@ use crate::time::Instant;
 
 const MAGIC: &[u8; 4] = b"PLSH";
 const VERSION: u16 = 2;
-const HEADER: usize = 48;
+/// Bytes ahead of the hosts.
+pub const HEADER: usize = 48;
 /// Bytes a host.
 pub const RECORD: usize = 72;
 /// Bytes a block.
@@ -65,20 +72,7 @@ pub fn write(
     pad(out, HEADER);
     let (mut part_count, mut block_count) = (0u32, 0u32);
     for part in parts {
-        out.extend_from_slice(&part.host.to_le_bytes());
-        out.extend_from_slice(&part.load.requests.to_le_bytes());
-        out.extend_from_slice(&part.load.prefilling.to_le_bytes());
-        for value in [
-            part.load.queued_tokens,
-            part.load.kv_tokens,
-            part.sums.ttft,
-            part.sums.tokens,
-            part.sums.samples,
-            part.sums.squares,
-            part.ejected_until.as_micros(),
-        ] {
-            out.extend_from_slice(&value.to_le_bytes());
-        }
+        write_part(out, &part);
         part_count += 1;
     }
     for block in blocks {
@@ -87,17 +81,38 @@ pub fn write(
         out.extend_from_slice(&block.extent.to_le_bytes());
         block_count += 1;
     }
+    let counts = u64::from(block_count) << 32 | u64::from(part_count);
+    seal(out, [owner, stamp.as_micros(), next, counts]);
+}
+
+// Apart from `write`, which is compiled once for every caller.
+#[inline(never)]
+fn write_part(out: &mut Vec<u8>, part: &Part) {
+    let words = [
+        part.host,
+        u64::from(part.load.prefilling) << 32 | u64::from(part.load.requests),
+        part.load.queued_tokens,
+        part.load.kv_tokens,
+        part.sums.ttft,
+        part.sums.tokens,
+        part.sums.samples,
+        part.sums.squares,
+        part.ejected_until.as_micros(),
+    ];
+    out.extend_from_slice(words.map(u64::to_le_bytes).as_flattened());
+}
+
+/// Writes the header over what was left free for it: owner, stamp, number and the two counts.
+#[inline(never)]
+fn seal(out: &mut [u8], words: [u64; 4]) {
     put(out, 0, MAGIC);
     put(out, 4, &VERSION.to_le_bytes());
-    put(out, 8, &owner.to_le_bytes());
-    put(out, 16, &stamp.as_micros().to_le_bytes());
-    put(out, 24, &next.to_le_bytes());
-    put(out, 32, &part_count.to_le_bytes());
-    put(out, 36, &block_count.to_le_bytes());
+    put(out, 8, words.map(u64::to_le_bytes).as_flattened());
     let checksum = checksum(out);
     put(out, 40, &checksum.to_le_bytes());
 }
 
+#[inline(never)]
 fn checksum(bytes: &[u8]) -> u64 {
     let mut chain = Chain::new();
     chain.update(bytes.get(..40).unwrap_or_default());
@@ -133,13 +148,18 @@ pub fn stamp_of(bytes: &[u8]) -> Instant {
 impl<'a> Share<'a> {
     /// Checks `bytes`; `None` when they are damaged, of another version, or no share at all.
     pub fn new_checked(bytes: &'a [u8]) -> Option<Self> {
-        let (header, rest) = bytes.split_at_checked(HEADER)?;
-        if !header.starts_with(MAGIC)
-            || u16_at(header, 4) != VERSION
-            || u64_at(header, 40) != checksum(bytes)
+        if !bytes.starts_with(MAGIC)
+            || u16_at(bytes, 4) != VERSION
+            || u64_at(bytes, 40) != checksum(bytes)
         {
             return None;
         }
+        Self::again(bytes)
+    }
+
+    /// Reads `bytes` that have been checked before; `None` when they are cut.
+    pub fn again(bytes: &'a [u8]) -> Option<Self> {
+        let (header, rest) = bytes.split_at_checked(HEADER)?;
         let (parts, blocks) =
             rest.split_at_checked((u32_at(header, 32) as usize).checked_mul(RECORD)?)?;
         (blocks.len() == (u32_at(header, 36) as usize).checked_mul(BLOCK)?).then_some(Self {
@@ -184,6 +204,12 @@ impl<'a> Share<'a> {
         })
     }
 
+    /// Key of the host at `place` among the parts.
+    pub fn host_at(&self, place: u32) -> Option<u64> {
+        let at = (place as usize).checked_mul(RECORD)?;
+        (at < self.parts.len()).then(|| u64_at(self.parts, at))
+    }
+
     /// The last blocks, oldest first.
     pub fn blocks(&self) -> impl ExactSizeIterator<Item = SharedBlock> + 'a {
         self.blocks.chunks_exact(BLOCK).map(|bytes| SharedBlock {
@@ -191,66 +217,5 @@ impl<'a> Share<'a> {
             part: u32_at(bytes, 8),
             extent: u32_at(bytes, 12),
         })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_written_is_read_and_damage_is_refused() {
-        let part = Part {
-            host: 5,
-            load: Load {
-                requests: 1,
-                prefilling: 2,
-                queued_tokens: 3,
-                kv_tokens: 4,
-            },
-            sums: Sums {
-                ttft: 5,
-                tokens: 6,
-                samples: 7,
-                squares: 8,
-            },
-            ejected_until: Instant::from_micros(8),
-        };
-        let blocks = [
-            SharedBlock {
-                key: 8,
-                part: 0,
-                extent: 2048,
-            },
-            SharedBlock {
-                key: 9,
-                part: 0,
-                extent: 4096,
-            },
-        ];
-        let mut bytes = Vec::new();
-        write(
-            &mut bytes,
-            1,
-            Instant::from_micros(2),
-            3,
-            [part].into_iter(),
-            blocks.into_iter(),
-        );
-        let share = Share::new_checked(&bytes).unwrap();
-        assert_eq!(
-            (share.owner(), share.stamp(), share.next()),
-            (1, Instant::from_micros(2), 3)
-        );
-        assert_eq!(share.parts().collect::<Vec<_>>(), [part]);
-        assert_eq!(share.blocks().collect::<Vec<_>>(), blocks);
-        for length in 0..bytes.len() {
-            assert!(Share::new_checked(&bytes[..length]).is_none());
-        }
-        for at in 0..bytes.len() {
-            let mut bad = bytes.clone();
-            bad[at] ^= 0x40;
-            assert!(Share::new_checked(&bad).is_none(), "{at}");
-        }
     }
 }
