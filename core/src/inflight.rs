@@ -5,6 +5,7 @@
 
 use alloc::vec::Vec;
 
+use crate::admit::Hold;
 use crate::cost::CostClass;
 use crate::observe::Usage;
 use crate::time::{Instant, Micros};
@@ -65,6 +66,8 @@ pub struct Flight {
     pub kv_tokens: u64,
     /// What to learn its usage under.
     pub class: CostClass,
+    /// What it has reserved of its tenant's budgets.
+    pub hold: Hold,
 }
 
 impl Flight {

@@ -14,8 +14,9 @@
 //! 5. [`eligible`] rules hosts out, each with a typed reason; [`health`] is what it asks.
 //! 6. [`score`] predicts microseconds for every host that is left; [`policy`] holds the classic policies beside it.
 //! 7. [`pick`] ranks the best three, spreading near ties. [`choose`] is steps 6 and 7 as one function of plain facts.
-//! 8. [`observe`] reads the response: first token, gaps, usage.
-//! 9. [`learn`] turns that into speeds, and the next request finds a better informed router.
+//! 8. [`tenant`] says whose it is, and [`admit`] whether it goes at once, waits, or is told to come back.
+//! 9. [`observe`] reads the response: first token, gaps, usage.
+//! 10. [`learn`] turns that into speeds, and the next request finds a better informed router.
 //!
 //! A decision is put in words by [`explain`], and in bytes from which it can be made again by [`record`].
 //!
@@ -41,6 +42,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod admit;
 mod bytes;
 pub mod choose;
 pub mod collect;
@@ -70,4 +72,5 @@ pub mod score;
 pub mod scrape;
 pub mod share;
 pub mod snapshot;
+pub mod tenant;
 pub mod time;

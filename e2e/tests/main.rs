@@ -13,5 +13,6 @@ mod real_engine;
 mod replay;
 mod retry;
 mod streams;
+mod tiers;
 mod tls;
 mod trust;

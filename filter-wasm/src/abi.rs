@@ -116,6 +116,17 @@ fn stream(id: u32, work: impl FnOnce(&mut Stream<Proxy>) -> Action) -> u32 {
     })
 }
 
+/// Tells the streams that need not wait any longer.
+fn release(root: &mut Root<Proxy>) {
+    root.release(|context, shed| {
+        with(&STREAMS, context, |context| {
+            if let Http::Stream(stream) = context {
+                stream.on_release(shed);
+            }
+        })
+    });
+}
+
 unsafe extern "C" {
     /// Runs static constructors; wasi-libc defines it.
     fn __wasm_call_ctors();
@@ -192,7 +203,10 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
 extern "C" fn proxy_on_tick(id: u32) {
     with(&ROOTS, id, |role| match role {
         Role::Unconfigured | Role::Exchange(_) | Role::Gate => {}
-        Role::Filter(root) => root.on_tick(),
+        Role::Filter(root) => {
+            root.on_tick();
+            release(root);
+        }
         Role::Collector(root) => root.on_tick(),
     });
 }
@@ -259,6 +273,7 @@ extern "C" fn proxy_on_done(id: u32) -> bool {
     with(&ROOTS, id, |role| {
         if let Role::Filter(root) = role {
             root.on_done();
+            release(root);
         }
     });
     true

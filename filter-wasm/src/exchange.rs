@@ -39,7 +39,7 @@ impl Question {
     /// The request's headers have come: answers it with what the collector wrote.
     pub fn on_request_headers<H: Host>(&self, host: &H) -> Action {
         let Ok((share, _)) = host.shared_get(&self.0.proxy) else {
-            return reply::error(host, 503, "no_share", "no collector has written a share");
+            return reply::error(host, 503, "no_share", "no collector has written a share", 0);
         };
         let headers = [("content-type", "application/octet-stream")];
         let _ = host.respond(200, &headers, &share);

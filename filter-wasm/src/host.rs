@@ -198,6 +198,19 @@ pub trait Host {
     /// Answers the client in place of an upstream.
     fn respond(&self, status: u32, headers: &[(&str, &str)], body: &[u8]) -> Result<(), Status>;
 
+    /// Lets the paused request of the current stream go on.
+    ///
+    /// Hosts that cannot need not implement it; nothing waits there.
+    fn resume(&self) -> Result<(), Status> {
+        Err(Status::Unimplemented)
+    }
+
+    /// Makes the stream of this context the current one, for the calls that follow within this callback.
+    fn enter(&self, context: u32) -> Result<(), Status> {
+        let _ = context;
+        Err(Status::Unimplemented)
+    }
+
     /// A number that differs between VMs, for tie breaking and ownership of slots.
     fn random_seed(&self) -> u64;
 }

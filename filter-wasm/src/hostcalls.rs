@@ -75,6 +75,8 @@ unsafe extern "C" {
     fn proxy_define_metric(kind: u32, name: *const u8, name_size: usize, id: *mut u32) -> u32;
     fn proxy_increment_metric(id: u32, delta: i64) -> u32;
     fn proxy_record_metric(id: u32, value: u64) -> u32;
+    fn proxy_continue_stream(kind: u32) -> u32;
+    fn proxy_set_effective_context(context: u32) -> u32;
     fn proxy_send_local_response(
         status: u32,
         details: *const u8,
@@ -271,6 +273,18 @@ impl Host for Proxy {
                 NO_GRPC_STATUS,
             )
         })
+    }
+
+    fn resume(&self) -> Result<(), Status> {
+        /// The request's half of a stream.
+        const REQUEST: u32 = 0;
+        // SAFETY: no pointers.
+        Status::from_abi(unsafe { proxy_continue_stream(REQUEST) })
+    }
+
+    fn enter(&self, context: u32) -> Result<(), Status> {
+        // SAFETY: no pointers.
+        Status::from_abi(unsafe { proxy_set_effective_context(context) })
     }
 
     fn random_seed(&self) -> u64 {

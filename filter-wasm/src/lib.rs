@@ -4,7 +4,7 @@
 //! lives in the core. In the order a newcomer reads it:
 //!
 //! - [`root`]: configuration and ticks of a filter; [`worker`] is the state behind it, kept by pool in [`registry`].
-//! - [`stream`]: one request from its headers to its log; [`head`] reads the headers, [`outcome`] the end.
+//! - [`stream`]: one request from its headers to its log; [`head`] reads the headers, `identity` whose they are, [`outcome`] the end.
 //! - [`collector`]: the role that polls; [`collecting`] does the work, also for a worker that holds the [`lease`].
 //! - [`slots`]: what workers tell each other.
 //! - [`exchange`]: what other proxies are told.
@@ -35,6 +35,7 @@ mod hooks;
 pub mod host;
 #[cfg(target_family = "wasm")]
 mod hostcalls;
+mod identity;
 pub mod lease;
 pub mod metrics;
 pub mod names;

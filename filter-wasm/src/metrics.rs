@@ -88,6 +88,15 @@ impl Metrics {
         }
     }
 
+    /// Moves a gauge.
+    pub fn shift<H: Host>(&self, host: &H, id: Id, delta: i64) {
+        if delta != 0
+            && let Some(Some(number)) = self.ids.get(id as usize)
+        {
+            let _ = host.add_metric(*number, delta);
+        }
+    }
+
     /// Counts a refused request under its reason.
     pub fn rejected<H: Host>(&mut self, host: &H, reason: &'static str) {
         let known = self.reasons.iter().find(|(name, _)| *name == reason);

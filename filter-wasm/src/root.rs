@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use plimsoll_core::{config::Config, time::Micros};
+use plimsoll_core::{admit::Shed, config::Config, time::Micros};
 
 use crate::{
     clock,
@@ -65,6 +65,7 @@ impl<H: Host> Root<H> {
         };
         if let Ok(mut worker) = worker.try_borrow_mut() {
             worker.catch_up(host);
+            worker.count_root(self.worker.is_none());
         }
         self.worker = Some(worker);
         set_tick(host, self.tick.replace(tick), tick);
@@ -72,8 +73,8 @@ impl<H: Host> Root<H> {
     }
 
     /// A new HTTP stream.
-    pub fn stream(&self, _context_id: u32) -> Stream<H> {
-        Stream::new(Rc::clone(&self.host), self.worker.clone())
+    pub fn stream(&self, context: u32) -> Stream<H> {
+        Stream::new(Rc::clone(&self.host), self.worker.clone(), context)
     }
 
     /// Exchanges state with the collector and the other workers.
@@ -83,7 +84,26 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// The proxy is about to delete this root: takes back what it has published, which the proxy would keep for ever.
+    /// Tells the streams whose requests need not wait any longer; `stream(context, shed)` runs [`Stream::on_release`] of one.
+    pub fn release(&mut self, mut stream: impl FnMut(u32, Option<Shed>)) {
+        let Some(worker) = &self.worker else { return };
+        loop {
+            let next = match worker.try_borrow_mut() {
+                Ok(mut worker) => worker.next_release(&*self.host),
+                Err(_) => None,
+            };
+            let Some(release) = next else { return };
+            let _ = self.host.enter(release.tag);
+            stream(release.tag, release.shed);
+            // A stream that is gone cannot have taken it.
+            if let Ok(mut worker) = worker.try_borrow_mut() {
+                worker.leave(release.waiting);
+            }
+        }
+    }
+
+    /// The proxy is about to delete this root: takes back what it has published, which the proxy would keep for ever. [`Self::release`]
+    /// then lets go whoever waits, if no other root of the pool is there to do it.
     pub fn on_done(&mut self) {
         if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
             worker.withdraw(&*self.host);

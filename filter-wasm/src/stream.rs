@@ -1,11 +1,13 @@
 //! One HTTP stream: phases in, decisions out.
 
+mod waiting;
+
 use std::rc::Rc;
 
 use plimsoll_core::{
     observe::{Body, Observer, Seen, Usage},
     request::{Facts, Request, Scanner, key},
-    router::{Outcome, Ticket, Verdict},
+    router::{Caller, Outcome, Ticket, Verdict},
     time::Instant,
 };
 
@@ -14,11 +16,12 @@ use crate::{
     head::Head,
     headers::{Pairs, decimal},
     host::{Action, Buffer, Host, Map},
-    names, outcome, property,
+    identity, names, outcome, property,
     registry::SharedWorker,
     reply,
     worker::Worker,
 };
+use waiting::Wait;
 
 /// How far the request has come.
 enum Progress {
@@ -26,6 +29,8 @@ enum Progress {
     Start,
     /// Its body is read until enough is known.
     Reading { scanner: Box<Scanner>, seen: usize },
+    /// It waits for its turn; whatever comes is held back.
+    Waiting(Wait),
     /// The host is named, or the request is left to the proxy: everything else only passes through.
     Decided,
 }
@@ -35,7 +40,9 @@ pub struct Stream<H: Host> {
     host: Rc<H>,
     worker: Option<SharedWorker>,
     progress: Progress,
+    context: u32,
     head: Head,
+    caller: Option<Caller>,
     started: Instant,
     ticket: Option<Ticket>,
     explanation: Option<String>,
@@ -49,15 +56,17 @@ pub struct Stream<H: Host> {
 impl<H: Host> Stream<H> {
     /// A stream of a root that has no configuration: hostile headers are removed, nothing else is done.
     pub fn unrouted(host: H) -> Self {
-        Self::new(Rc::new(host), None)
+        Self::new(Rc::new(host), None, 0)
     }
 
-    pub(crate) fn new(host: Rc<H>, worker: Option<SharedWorker>) -> Self {
+    pub(crate) fn new(host: Rc<H>, worker: Option<SharedWorker>, context: u32) -> Self {
         Self {
             host,
             worker,
             progress: Progress::Start,
+            context,
             head: Head::default(),
+            caller: None,
             started: Instant::ZERO,
             ticket: None,
             explanation: None,
@@ -72,8 +81,9 @@ impl<H: Host> Stream<H> {
     pub fn on_request_headers(&mut self, end: bool) -> Action {
         #[cfg(feature = "test-hooks")]
         crate::hooks::on_request_headers(&*self.host);
-        self.head = match self.host.header_map(Map::RequestHeaders) {
-            Ok(map) => Head::read(&map, end),
+        let map = self.host.header_map(Map::RequestHeaders);
+        self.head = match &map {
+            Ok(map) => Head::read(map, end),
             Err(_) => Head::unreadable(end),
         };
         for name in self.head.hostile_names() {
@@ -89,6 +99,17 @@ impl<H: Host> Stream<H> {
         };
         self.started = clock(&*self.host);
         worker.count_request();
+        if worker.identifies() {
+            worker.check_resuming(&*self.host);
+            let map = map.unwrap_or_default();
+            match identity::caller(&*self.host, &worker, &map, self.context) {
+                Ok(caller) => self.caller = Some(caller),
+                Err(shed) => {
+                    self.progress = Progress::Decided;
+                    return self.shed(&mut worker, shed);
+                }
+            }
+        }
         if self.head.has_body && worker.reads_body(self.head.kind) {
             let scanner = worker.scanner(self.head.kind);
             self.progress = Progress::Reading { scanner, seen: 0 };
@@ -105,6 +126,10 @@ impl<H: Host> Stream<H> {
     /// More of the request's body has come; `size` bytes are held back in all.
     pub fn on_request_body(&mut self, size: usize, end: bool) -> Action {
         let progress = core::mem::replace(&mut self.progress, Progress::Decided);
+        if let Progress::Waiting(_) = progress {
+            self.progress = progress;
+            return Action::Pause;
+        }
         let (
             Progress::Reading {
                 mut scanner,
@@ -130,7 +155,7 @@ impl<H: Host> Stream<H> {
             total.saturating_sub(seen as u64)
         };
         let action = self.decide(&mut worker, &scanner.facts(), rest, whole);
-        worker.keep_scanner(scanner);
+        self.put_away(&mut worker, scanner);
         action
     }
 
@@ -174,24 +199,39 @@ impl<H: Host> Stream<H> {
     /// The request ends with trailers: whatever is known of the body must do.
     pub fn on_request_trailers(&mut self) -> Action {
         let progress = core::mem::replace(&mut self.progress, Progress::Decided);
+        if let Progress::Waiting(_) = progress {
+            self.progress = progress;
+            return Action::Pause;
+        }
         let (Progress::Reading { scanner, .. }, Some(worker)) = (progress, self.worker.clone())
         else {
             return Action::Continue;
         };
         match worker.try_borrow_mut() {
-            Ok(mut worker) => self.decide(&mut worker, &scanner.facts(), 0, true),
+            Ok(mut worker) => {
+                let action = self.decide(&mut worker, &scanner.facts(), 0, true);
+                self.put_away(&mut worker, scanner);
+                action
+            }
             Err(_) => Action::Continue,
         }
     }
 
-    /// Names the host. `rest` is the part of the body that was not read.
-    fn decide(&mut self, worker: &mut Worker, facts: &Facts<'_>, rest: u64, whole: bool) -> Action {
-        self.progress = Progress::Decided;
-        let request = Request {
+    /// The request as the core sees it. `rest` is the part of the body that was not read.
+    fn request<'a>(
+        &self,
+        worker: &Worker,
+        facts: &Facts<'a>,
+        rest: u64,
+        whole: bool,
+    ) -> Request<'a> {
+        Request {
             kind: self.head.kind,
             model: facts.model.map_or(0, key),
             salt: facts.salt,
-            tenant: self.head.tenant,
+            tenant: self
+                .caller
+                .map_or(self.head.tenant, |caller| caller.member.tenant),
             session: self.head.session,
             prompt_bytes: facts.prompt_bytes.saturating_add(rest),
             blocks: facts.blocks,
@@ -199,8 +239,29 @@ impl<H: Host> Stream<H> {
             max_tokens: facts.max_tokens,
             stream: facts.stream.unwrap_or(false),
             seed: worker.seed_of(self.head.id),
-        };
-        let verdict = worker.decide(&*self.host, &request);
+        }
+    }
+
+    /// Names the host, lets the request wait, or refuses it.
+    fn decide(&mut self, worker: &mut Worker, facts: &Facts<'_>, rest: u64, whole: bool) -> Action {
+        self.progress = Progress::Decided;
+        let request = self.request(worker, facts, rest, whole);
+        let verdict = worker.decide(&*self.host, &request, self.caller.as_ref());
+        if let Verdict::Queue(waiting) = verdict {
+            self.progress = Progress::Waiting(Wait {
+                waiting,
+                scanner: None,
+                rest,
+                whole,
+                since: clock(&*self.host),
+            });
+            return Action::Pause;
+        }
+        self.act(worker, verdict, request.stream)
+    }
+
+    /// Does what was decided; `streamed` says that the answer is to be a stream.
+    fn act(&mut self, worker: &mut Worker, verdict: Verdict, streamed: bool) -> Action {
         if worker.explains(self.head.explain) {
             let text = worker.explain(&verdict);
             if worker.writes_access_log() {
@@ -217,9 +278,7 @@ impl<H: Host> Stream<H> {
                 let _ = self
                     .host
                     .set_header(Map::RequestHeaders, names::PICK, list.as_bytes());
-                if request.stream
-                    && let Some(patience) = worker.patience(&decision)
-                {
+                if streamed && let Some(patience) = worker.patience(&decision) {
                     let _ = self.host.set_header(
                         Map::RequestHeaders,
                         names::PER_TRY,
@@ -230,6 +289,9 @@ impl<H: Host> Stream<H> {
             }
             Verdict::Pass(_) => Action::Continue,
             Verdict::Reject(reason) => reply::reject(&*self.host, reason),
+            Verdict::Shed(shed) => reply::shed(&*self.host, shed),
+            // Only a request that arrives is told to wait.
+            Verdict::Queue(_) => Action::Pause,
         }
     }
 
@@ -307,6 +369,7 @@ impl<H: Host> Stream<H> {
 
     /// The stream has ended, in whatever way.
     pub fn on_log(&mut self) {
+        self.leave();
         if self.ticket.is_some() {
             let outcome = outcome::read(&*self.host, self.status, self.whole);
             self.finish(outcome);
@@ -328,6 +391,7 @@ impl<H: Host> Stream<H> {
 impl<H: Host> Drop for Stream<H> {
     /// A host that drops a stream without logging it must not leave its work counted for ever.
     fn drop(&mut self) {
+        self.leave();
         if self.ticket.is_some() {
             self.finish(Outcome {
                 status: self.status,

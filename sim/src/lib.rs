@@ -12,4 +12,5 @@ pub mod random;
 pub mod replay;
 pub mod report;
 pub mod server;
+pub mod tiers;
 pub mod trace;

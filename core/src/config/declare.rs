@@ -4,13 +4,13 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::{Config, ConfiguredHost, Policy, Weights, health};
+use super::{Config, ConfiguredHost, Policy, Weights, admission, health};
 use crate::host::Address;
 use crate::time::Micros;
 
 /// What is done with each declared field: read it, put it in the schema, put it in the table.
 pub(super) trait Visitor {
-    /// A string that must not be empty.
+    /// A string that must not be empty, unless it is empty by default.
     fn text(&mut self, name: &str, field: &mut String, doc: &str);
     /// An integer in `range`.
     fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str);
@@ -24,6 +24,10 @@ pub(super) trait Visitor {
     fn hosts(&mut self, name: &str, field: &mut Vec<ConfiguredHost>, doc: &str);
     /// A list of addresses.
     fn addresses(&mut self, name: &str, field: &mut Vec<Address>, doc: &str);
+    /// A list of strings.
+    fn texts(&mut self, name: &str, field: &mut Vec<String>, doc: &str);
+    /// A list of objects; `fields(i, v)` shows the fields of the one at `i`.
+    fn objects(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor));
     /// A nested object.
     fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor));
 }
@@ -57,7 +61,13 @@ pub(super) fn count(
     *field = u32::try_from(value).unwrap_or(u32::MAX);
 }
 
-fn size(v: &mut dyn Visitor, name: &str, field: &mut usize, range: RangeInclusive<u64>, doc: &str) {
+pub(super) fn size(
+    v: &mut dyn Visitor,
+    name: &str,
+    field: &mut usize,
+    range: RangeInclusive<u64>,
+    doc: &str,
+) {
     let mut value = *field as u64;
     v.integer(name, &mut value, range, doc);
     *field = usize::try_from(value).unwrap_or(usize::MAX);
@@ -357,4 +367,5 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             );
         },
     );
+    admission::declare(c, v);
 }

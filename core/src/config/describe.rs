@@ -44,7 +44,7 @@ impl Schema {
 
 impl Visitor for Schema {
     fn text(&mut self, name: &str, field: &mut String, doc: &str) {
-        self.add(name, json!({"type": "string", "minLength": 1, "maxLength": 256, "default": field, "description": doc}));
+        self.add(name, json!({"type": "string", "minLength": u8::from(!field.is_empty()), "maxLength": 256, "default": field, "description": doc}));
     }
 
     fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
@@ -100,6 +100,25 @@ impl Visitor for Schema {
         );
     }
 
+    fn texts(&mut self, name: &str, _field: &mut Vec<String>, doc: &str) {
+        self.add(
+            name,
+            json!({"type": "array", "items": {"type": "string"}, "default": [], "description": doc}),
+        );
+    }
+
+    fn objects(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor)) {
+        let mut inner = Self {
+            properties: Map::new(),
+        };
+        fields(0, &mut inner);
+        self.add(
+            name,
+            json!({"type": "array", "default": [], "description": doc, "items":
+                {"type": "object", "additionalProperties": false, "properties": inner.properties}}),
+        );
+    }
+
     fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
         let mut inner = Self {
             properties: Map::new(),
@@ -137,7 +156,12 @@ impl Table {
 
 impl Visitor for Table {
     fn text(&mut self, name: &str, field: &mut String, doc: &str) {
-        self.row(name, &format!("`{field}`"), "string", doc);
+        let default = if field.is_empty() {
+            String::from("none")
+        } else {
+            format!("`{field}`")
+        };
+        self.row(name, &default, "string", doc);
     }
 
     fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
@@ -181,6 +205,20 @@ impl Visitor for Table {
 
     fn addresses(&mut self, name: &str, _field: &mut Vec<Address>, doc: &str) {
         self.row(name, "`[]`", "`\"ip:port\"`", doc);
+    }
+
+    fn texts(&mut self, name: &str, _field: &mut Vec<String>, doc: &str) {
+        self.row(name, "`[]`", "list of strings", doc);
+    }
+
+    fn objects(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor)) {
+        self.row(name, "`[]`", "list of objects", doc);
+        let mut inner = Self {
+            prefix: format!("{}{name}[].", self.prefix),
+            rows: String::new(),
+        };
+        fields(0, &mut inner);
+        self.rows.push_str(&inner.rows);
     }
 
     fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {

@@ -5,6 +5,7 @@
 //! drift apart. A bad document yields every error at once, each naming field, value and what is accepted; the caller keeps the
 //! configuration it has.
 
+mod admission;
 mod declare;
 mod describe;
 mod health;
@@ -14,9 +15,11 @@ mod parse;
 mod tests;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
 
+pub use admission::{ANYBODY, Admission, Identity, Tenant, Tier};
 pub use health::{Checks, Health, Warmup};
 pub use host::ConfiguredHost;
 
@@ -261,6 +264,14 @@ pub struct Config {
     pub priors: Priors,
     /// Table sizes.
     pub limits: Limits,
+    /// Priority classes, the highest first; without any, every request is let through at once.
+    pub tiers: Arc<Vec<Tier>>,
+    /// Who may ask.
+    pub tenants: Arc<Vec<Tenant>>,
+    /// How a request tells its tenant.
+    pub identity: Identity,
+    /// When requests wait.
+    pub admission: Admission,
     /// Hash of the document this was read from; part of every decision record.
     pub fingerprint: u64,
 }
@@ -324,6 +335,10 @@ impl Default for Config {
                 host_inflight: 0,
                 pool_inflight: 0,
             },
+            tiers: Arc::default(),
+            tenants: Arc::default(),
+            identity: Identity::default(),
+            admission: Admission::default(),
             fingerprint: hash::key(b"{}"),
         }
     }

@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::declare::{Visitor, declare};
-use super::{Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, host};
+use super::{
+    Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, admission, host,
+};
 use crate::fixed;
 use crate::hash;
 use crate::host::Address;
@@ -88,6 +90,7 @@ fn check_whole(config: &Config, errors: &mut Vec<String>) {
             Limits::MOST_INDEX_BYTES >> 20
         ));
     }
+    admission::check(config, errors);
     if config.stale_after < config.poll.every {
         errors.push(format!(
             "stale_after_ms: {} is not accepted; give at least poll.every_ms ({})",
@@ -151,6 +154,13 @@ impl<'a> Reader<'a> {
         ));
     }
 
+    /// Refuses a value without showing it.
+    fn wants(&mut self, name: &str, accepted: &str) {
+        let path = self.path_of(name);
+        self.errors
+            .push(format!("{path}: not accepted; give {accepted}"));
+    }
+
     fn refuse_unknown(&mut self) {
         for (name, _) in self.object.iter() {
             if !self.known.contains(name) {
@@ -168,7 +178,9 @@ impl Visitor for Reader<'_> {
     fn text(&mut self, name: &str, field: &mut String, _doc: &str) {
         match self.take(name) {
             None => {}
-            Some(Value::String(text)) if !text.is_empty() && text.len() <= 256 => {
+            Some(Value::String(text))
+                if text.len() <= 256 && (!text.is_empty() || field.is_empty()) =>
+            {
                 *field = text.clone()
             }
             Some(other) => self.refuse(name, other, "a string of 1 to 256 bytes"),
@@ -255,6 +267,41 @@ impl Visitor for Reader<'_> {
                     .collect();
             }
             Some(other) => self.refuse(name, other, "a list of \"ip:port\""),
+        }
+    }
+
+    fn texts(&mut self, name: &str, field: &mut Vec<String>, _doc: &str) {
+        let Some(value) = self.take(name) else { return };
+        match value {
+            Value::Array(values) if values.iter().all(Value::is_string) => {
+                let texts = values.iter().filter_map(Value::as_str);
+                *field = texts.map(String::from).collect();
+            }
+            // Such a list may hold keys, which no log must show.
+            _ => self.wants(name, "a list of strings"),
+        }
+    }
+
+    fn objects(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor)) {
+        let Some(value) = self.take(name) else { return };
+        let Value::Array(values) = value else {
+            return self.wants(name, "a list of objects");
+        };
+        for (i, value) in values.iter().enumerate() {
+            let path = format!("{}[{i}]", self.path_of(name));
+            let Value::Object(object) = value else {
+                self.errors
+                    .push(format!("{path}: not accepted; give an object"));
+                continue;
+            };
+            let mut inner = Reader {
+                path,
+                object,
+                known: Vec::new(),
+                errors: self.errors,
+            };
+            fields(i, &mut inner);
+            inner.refuse_unknown();
         }
     }
 

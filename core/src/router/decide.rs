@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::guard::is_probe;
 use super::{PassReason, Reason, Router, Verdict, fallback_key};
+use crate::admit::Hold;
 use crate::choose::{self, Choice, Facts, Hosts, Question};
 use crate::cost::{CostClass, Costs};
 use crate::eligible;
@@ -252,6 +253,7 @@ pub(super) fn decide(
             .prompt_tokens
             .saturating_add(estimate.output_tokens / 2),
         class,
+        hold: Hold::default(),
     };
     let ticket = router.inflight.begin(flight);
     if ticket != super::Ticket::NONE {
@@ -286,7 +288,7 @@ fn hashed_bytes(request: &Request<'_>) -> u64 {
     }
 }
 
-fn step(router: &Router, now: Instant) -> Step {
+pub(super) fn step(router: &Router, now: Instant) -> Step {
     let fresh = |at| now.since(at) <= router.config.stale_after;
     match router.snapshot {
         Some(snapshot) if fresh(snapshot.stamp) && snapshot.polled.is_some_and(fresh) => Step::Full,

@@ -5,6 +5,7 @@
 //! ([`Router::apply_share`]), and the passing of time ([`Router::on_tick`]). It answers with a [`Verdict`]. The same calls with the same
 //! arguments give the same answers on every target.
 
+mod admission;
 mod book;
 mod decide;
 mod exchange;
@@ -14,9 +15,11 @@ mod lesson;
 mod tests;
 mod verdict;
 
+use alloc::boxed::Box;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::admit::Admission;
 use crate::config::Config;
 use crate::cost::Costs;
 pub use crate::explain::{Decision, Line, Step};
@@ -29,7 +32,9 @@ use crate::observe::Seen;
 use crate::policy::Classic;
 use crate::prefix::{Homes, Index};
 use crate::rng;
+use crate::tenant::Directory;
 use crate::time::{Instant, Micros};
+pub use admission::Caller;
 use book::end_prefill;
 use exchange::{Peer, Ring};
 use guard::is_probe;
@@ -61,6 +66,9 @@ pub struct Router {
     ticked: Instant,
     /// What has happened to hosts' health.
     events: Events,
+    /// Who waits and who is let through; absent without tiers.
+    admission: Option<Box<Admission>>,
+    directory: Directory,
 }
 
 /// The snapshot that was last applied.
@@ -117,6 +125,8 @@ impl Router {
             swept: Instant::ZERO,
             ticked: Instant::ZERO,
             events: Events::default(),
+            admission: None,
+            directory: Directory::default(),
             seed: seed.max(1),
             config: Config::default(),
         };
@@ -143,6 +153,7 @@ impl Router {
         }
         self.config = config;
         self.fleet.obey(&self.config);
+        self.configure_admission();
         self.fleet.relearn(&self.config.priors);
     }
 
@@ -251,6 +262,7 @@ impl Router {
             return;
         };
         self.unbook(&flight);
+        self.settle(&flight, outcome);
         let uncached = match flight.usage {
             Some(usage) => self.on_usage(&flight, usage, outcome),
             None => flight.prompt_tokens.saturating_sub(flight.known_tokens),
@@ -278,6 +290,7 @@ impl Router {
 
     /// Time passes: sums up what other workers said, lets go of prefills that must be over, works out speeds.
     pub fn on_tick(&mut self, now: Instant) {
+        self.tick_admission(now);
         self.sum_peers(now);
         self.watch(now);
         for flight in self.inflight.iter_mut() {

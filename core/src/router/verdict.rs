@@ -1,5 +1,6 @@
 //! What the router answers, and what it is told of an end.
 
+use crate::admit::{Shed, Waiting};
 use crate::eligible::RuledOut;
 use crate::explain::Decision;
 
@@ -14,6 +15,10 @@ pub enum Verdict {
     Pass(PassReason),
     /// No host may have it.
     Reject(Reason),
+    /// It waits: [`super::Router::next_release`] names it when it need not any longer.
+    Queue(Waiting),
+    /// It is not served.
+    Shed(Shed),
 }
 
 /// Why no host is named.

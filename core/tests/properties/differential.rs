@@ -108,7 +108,9 @@ impl World {
                 Answer::Reject(*why)
             }
             Verdict::Reject(plimsoll_core::router::Reason::Full(why)) => Answer::Full(*why),
-            Verdict::Reject(other) => panic!("{other:?}"),
+            other @ (Verdict::Reject(_) | Verdict::Queue(_) | Verdict::Shed(_)) => {
+                panic!("{other:?}")
+            }
             Verdict::Forward(decision) => Answer::Forward(Plan {
                 ranked: decision
                     .ranked
@@ -145,7 +147,7 @@ impl World {
                 }
             }
             Verdict::Pass(_) => "pass",
-            Verdict::Reject(_) => "reject",
+            Verdict::Reject(_) | Verdict::Queue(_) | Verdict::Shed(_) => "reject",
         };
         *self.decided.entry(kind).or_default() += 1;
     }

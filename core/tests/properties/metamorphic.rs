@@ -27,7 +27,7 @@ fn router(policy: Policy) -> Router {
 fn forward(router: &mut Router, now: Instant, request: &Request<'_>) -> Option<Decision> {
     match router.on_request(now, request) {
         Verdict::Forward(decision) => Some(decision),
-        Verdict::Pass(_) | Verdict::Reject(_) => None,
+        _ => None,
     }
 }
 

@@ -166,6 +166,7 @@ impl World {
                 assert!(pool > 0 || !before.values().any(room));
             }
             Verdict::Reject(_) => assert!(constrained && !before.values().any(may)),
+            Verdict::Queue(_) | Verdict::Shed(_) => panic!("nobody waits without tiers"),
         }
     }
 

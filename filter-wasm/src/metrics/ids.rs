@@ -104,6 +104,10 @@ pub enum Id {
     Peers,
     /// Age of the oldest of what they said, in milliseconds.
     PeersAgeMs,
+    /// Requests that wait.
+    Queued,
+    /// Time that a request waited in microseconds.
+    QueueWaitUs,
 }
 
 /// Where what did not fit into a fixed table is counted, in the order of `Router::overflows`.
@@ -127,7 +131,7 @@ pub const HEALTH: [Id; 9] = [
     Id::ClockJumps,
 ];
 
-pub(super) const DEFINITIONS: [(Id, Metric, &str); 49] = [
+pub(super) const DEFINITIONS: [(Id, Metric, &str); 51] = [
     (Id::Requests, Metric::Counter, "plimsoll_requests"),
     (
         Id::StepFull,
@@ -281,4 +285,6 @@ pub(super) const DEFINITIONS: [(Id, Metric, &str); 49] = [
     ),
     (Id::Peers, Metric::Gauge, "plimsoll_peers"),
     (Id::PeersAgeMs, Metric::Gauge, "plimsoll_peers_age_ms"),
+    (Id::Queued, Metric::Gauge, "plimsoll_queued"),
+    (Id::QueueWaitUs, Metric::Histogram, "plimsoll_queue_wait_us"),
 ];

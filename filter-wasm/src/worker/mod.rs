@@ -1,5 +1,6 @@
 //! State of one worker for one pool: the router, and its exchange with the collector and the other workers.
 
+mod door;
 mod exchange;
 mod recorder;
 
@@ -10,9 +11,11 @@ use plimsoll_core::{
     observe::{Seen, Usage},
     request::{Kind, Request, Scanner},
     rng,
-    router::{Decision, Outcome, Router, Step, Ticket, Verdict},
+    router::{Caller, Decision, Outcome, Router, Step, Ticket, Verdict},
     time::{Instant, Micros},
 };
+
+use door::Door;
 
 use crate::{
     clock,
@@ -22,7 +25,7 @@ use crate::{
     names::{self, Keys},
     slots::Slots,
 };
-use recorder::Recorder;
+use recorder::{Recorder, Stage};
 
 /// Scanners kept for reuse; as many requests are being read at once before one is allocated anew.
 const SPARE_SCANNERS: usize = 8;
@@ -70,6 +73,7 @@ pub struct Worker {
     overflows: [u64; 4],
     /// What had happened to hosts' health then.
     health: [u64; 9],
+    door: Door,
 }
 
 impl Worker {
@@ -100,6 +104,7 @@ impl Worker {
             last_tick: Instant::ZERO,
             overflows: [0; 4],
             health: [0; 9],
+            door: Door::default(),
         };
         worker.needs_model = worker.router.needs_model();
         worker.metrics.count(Id::WorkerStarts, 1);
@@ -178,11 +183,22 @@ impl Worker {
         rng::mix(self.me ^ if id == 0 { self.requests } else { id })
     }
 
-    /// Decides, and measures the first decision and every sixteenth after it: a measurement leaves the VM twice.
-    pub(crate) fn decide<H: Host>(&mut self, host: &H, request: &Request<'_>) -> Verdict {
+    /// Decides.
+    pub(crate) fn decide<H: Host>(
+        &mut self,
+        host: &H,
+        request: &Request<'_>,
+        caller: Option<&Caller>,
+    ) -> Verdict {
+        self.measured(host, request, caller.map_or(Stage::Request, Stage::Arrival))
+    }
+
+    /// Lets the router decide, and measures the first decision and every sixteenth after it: a measurement leaves the VM twice.
+    #[inline(never)]
+    fn measured<H: Host>(&mut self, host: &H, request: &Request<'_>, stage: Stage<'_>) -> Verdict {
         let before = host.now_nanos();
         let now = Instant::from_micros(before / 1000);
-        let verdict = self.recorder.decide(&mut self.router, now, request);
+        let verdict = self.recorder.decide(&mut self.router, now, request, stage);
         if self.unmeasured == 0 {
             let spent = host.now_nanos().saturating_sub(before);
             self.metrics.set(host, Id::DecisionNs, spent);
@@ -222,6 +238,8 @@ impl Worker {
             }
             Verdict::Pass(_) => self.metrics.add(host, Id::StepProxy, 1),
             Verdict::Reject(reason) => self.metrics.rejected(host, reason.name()),
+            Verdict::Shed(shed) => self.metrics.rejected(host, shed.reason.name()),
+            Verdict::Queue(_) => {}
         }
         verdict
     }
@@ -234,6 +252,8 @@ impl Worker {
             }
             Verdict::Pass(reason) => ["step=proxy reason=", reason.name()].concat(),
             Verdict::Reject(reason) => ["rejected=", reason.name()].concat(),
+            Verdict::Shed(shed) => ["rejected=", shed.reason.name()].concat(),
+            Verdict::Queue(_) => String::new(),
         }
     }
 

@@ -1,10 +1,11 @@
 //! Decision records on their way out.
 
 use plimsoll_core::{
+    admit::Waiting,
     config::Recording,
     record,
     request::Request,
-    router::{Router, Verdict},
+    router::{Caller, Router, Verdict},
     time::Instant,
 };
 
@@ -12,6 +13,17 @@ use crate::{
     host::{Host, Level},
     names,
 };
+
+/// How far a request has come that is decided about.
+#[derive(Clone, Copy)]
+pub(super) enum Stage<'a> {
+    /// It has to be decided, whose ever it is.
+    Request,
+    /// It arrives.
+    Arrival(&'a Caller),
+    /// It has waited.
+    Release(Waiting),
+}
 
 /// Working memory of records; nothing of it is used as long as none is made.
 #[derive(Default)]
@@ -28,11 +40,16 @@ impl Recorder {
         router: &mut Router,
         now: Instant,
         request: &Request<'_>,
+        stage: Stage<'_>,
     ) -> Verdict {
         self.record.clear();
-        match request.seed.checked_rem(router.config().record.every) {
-            Some(0) => router.on_request_recorded(now, request, &mut self.record),
-            _ => router.on_request(now, request),
+        let turn = request.seed.checked_rem(router.config().record.every) == Some(0);
+        let record = turn.then_some(&mut self.record);
+        match (stage, record) {
+            (Stage::Arrival(caller), record) => router.on_arrival(now, request, caller, record),
+            (Stage::Release(waiting), record) => router.on_release(now, waiting, request, record),
+            (Stage::Request, Some(record)) => router.on_request_recorded(now, request, record),
+            (Stage::Request, None) => router.on_request(now, request),
         }
     }
 

@@ -219,6 +219,7 @@ impl Fleet {
             self.run(vm, context, &Callback::Delete);
         }
         self.proxy.borrow_mut().roots.remove(&(vm, context));
+        self.resume_streams();
     }
 
     /// Tries a configuration on a VM that is thrown away, as Envoy does before every change.
@@ -323,8 +324,24 @@ impl Fleet {
         }
     }
 
-    /// Carries out what `proxy_continue_stream` asked for.
+    /// Sends the answers that the filter made for streams which were not in a callback of their own.
+    fn answer_streams(&mut self) {
+        let answered: Vec<StreamId> = {
+            let proxy = self.proxy.borrow();
+            let streams = proxy.streams.iter().filter(|(_, stream)| {
+                stream.local.is_some() && stream.response.sent_headers.is_none()
+            });
+            let id = |(vm, context)| StreamId { vm, context };
+            streams.map(|(key, _)| id(*key)).collect()
+        };
+        for id in answered {
+            self.answered_locally(id);
+        }
+    }
+
+    /// Carries out what `proxy_continue_stream` and `proxy_send_local_response` asked for outside of a stream's own callbacks.
     pub(super) fn resume_streams(&mut self) {
+        self.answer_streams();
         let resumed: Vec<StreamId> = {
             let mut proxy = self.proxy.borrow_mut();
             proxy

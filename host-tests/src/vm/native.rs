@@ -111,6 +111,14 @@ impl Host for NativeHost {
         answer(self.0.borrow_mut().local_response(status, headers, body))
     }
 
+    fn resume(&self) -> Result<(), Status> {
+        answer(self.0.borrow_mut().continue_stream(0))
+    }
+
+    fn enter(&self, context: u32) -> Result<(), Status> {
+        answer(self.0.borrow_mut().set_effective_context(context))
+    }
+
     fn random_seed(&self) -> u64 {
         self.0.borrow().entropy()
     }
@@ -142,6 +150,15 @@ pub struct NativeVm {
     registry: Registry,
     roots: BTreeMap<u32, Role>,
     streams: BTreeMap<u32, Http>,
+}
+
+/// Tells the streams that need not wait any longer.
+fn release(root: &mut Root<NativeHost>, streams: &mut BTreeMap<u32, Stream<NativeHost>>) {
+    root.release(|context, shed| {
+        if let Some(stream) = streams.get_mut(&context) {
+            stream.on_release(shed);
+        }
+    });
 }
 
 impl NativeVm {
@@ -229,11 +246,15 @@ impl NativeVm {
             Callback::Done => {
                 if let Some(Role::Filter(root)) = self.roots.get_mut(&context) {
                     root.on_done();
+                    release(root, &mut self.streams);
                 }
                 return Ok(Reply::Bool(true));
             }
             Callback::Tick => match self.roots.get_mut(&context) {
-                Some(Role::Filter(root)) => root.on_tick(),
+                Some(Role::Filter(root)) => {
+                    root.on_tick();
+                    release(root, &mut self.streams);
+                }
                 Some(Role::Collector(root)) => root.on_tick(),
                 _ => {}
             },

@@ -16,4 +16,6 @@ mod profiles;
 mod recording;
 mod routing;
 mod statuses;
+mod tenants;
+mod tiers;
 mod workers;

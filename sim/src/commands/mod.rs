@@ -12,6 +12,7 @@ mod parallel;
 mod plots;
 mod replay;
 mod series;
+mod tiers;
 mod workload;
 
 use std::path::Path;
@@ -43,6 +44,8 @@ enum Command {
     Plots(plots::Arguments),
     /// Replay a workload over HTTP, open loop, and report latencies, cache hits and balance.
     Load(Box<load::Arguments>),
+    /// Overload a fleet with tenants of three tiers, one of them abusive: who is served, who waits, who is told to come back.
+    Tiers(tiers::Arguments),
     /// Make recorded decisions again, bit by bit, or ask what another policy would have done.
     Replay(replay::Arguments),
 }
@@ -57,6 +60,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), String> {
         Command::Contest(arguments) => contest::run(&arguments),
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Load(arguments) => load::run(*arguments),
+        Command::Tiers(arguments) => tiers::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
     }
 }

@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
 
 /// One promise.
 #[derive(Serialize)]
-struct Check {
+pub(crate) struct Check {
     name: String,
     value: f64,
     limit: f64,
@@ -45,7 +45,7 @@ struct Check {
 
 impl Check {
     /// `value` must not exceed `limit`.
-    fn at_most(name: impl Into<String>, value: f64, limit: f64) -> Self {
+    pub(crate) fn at_most(name: impl Into<String>, value: f64, limit: f64) -> Self {
         Self {
             name: name.into(),
             value,
@@ -56,7 +56,7 @@ impl Check {
     }
 
     /// `value` must reach `limit`.
-    fn at_least(name: impl Into<String>, value: f64, limit: f64) -> Self {
+    pub(crate) fn at_least(name: impl Into<String>, value: f64, limit: f64) -> Self {
         Self {
             at_least: true,
             pass: value >= limit,
@@ -130,7 +130,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     super::write_json(arguments.json.as_deref(), &Document { checks })
 }
 
-fn table(checks: &[Check]) -> Table {
+/// Each figure beside its limit.
+pub(crate) fn table(checks: &[Check]) -> Table {
     let mut table = Table::new(["", "figure", "limit", ""]);
     for check in checks {
         let sign = if check.at_least { ">=" } else { "<=" };

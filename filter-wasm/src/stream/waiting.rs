@@ -1,0 +1,80 @@
+//! A request that waits: what is kept of it, and how it goes on.
+
+use plimsoll_core::{
+    admit::{Shed, Waiting},
+    request::Scanner,
+    router::Verdict,
+    time::Instant,
+};
+
+use super::{Progress, Stream};
+use crate::{
+    host::{Action, Host},
+    worker::Worker,
+};
+
+/// A request that waits, and what is known of it.
+pub(super) struct Wait {
+    pub(super) waiting: Waiting,
+    pub(super) scanner: Option<Box<Scanner>>,
+    /// Bytes of the body that were not read.
+    pub(super) rest: u64,
+    /// Whether there are none.
+    pub(super) whole: bool,
+    pub(super) since: Instant,
+}
+
+impl<H: Host> Stream<H> {
+    /// A scanner is done with, unless its facts are needed once more.
+    pub(super) fn put_away(&mut self, worker: &mut Worker, scanner: Box<Scanner>) {
+        match &mut self.progress {
+            Progress::Waiting(wait) => wait.scanner = Some(scanner),
+            _ => worker.keep_scanner(scanner),
+        }
+    }
+
+    pub(super) fn shed(&mut self, worker: &mut Worker, shed: Shed) -> Action {
+        worker.count_shed(&*self.host, &shed);
+        self.act(worker, Verdict::Shed(shed), false)
+    }
+
+    /// The request need not wait any longer: it is sent, or refused as `shed` says. This stream is the host's current one.
+    pub fn on_release(&mut self, shed: Option<Shed>) {
+        let progress = core::mem::replace(&mut self.progress, Progress::Decided);
+        let (Progress::Waiting(wait), Some(worker)) = (progress, self.worker.clone()) else {
+            return;
+        };
+        let Ok(mut worker) = worker.try_borrow_mut() else {
+            return;
+        };
+        worker.waited(&*self.host, wait.since);
+        let action = match shed {
+            Some(shed) => self.shed(&mut worker, shed),
+            None => {
+                let facts = wait.scanner.as_ref().map(|scanner| scanner.facts());
+                let facts = facts.unwrap_or_default();
+                let request = self.request(&worker, &facts, wait.rest, wait.whole);
+                let verdict = worker.released(&*self.host, wait.waiting, &request);
+                self.act(&mut worker, verdict, request.stream)
+            }
+        };
+        if let Some(scanner) = wait.scanner {
+            worker.keep_scanner(scanner);
+        }
+        if action == Action::Continue
+            && let Err(status) = self.host.resume()
+        {
+            worker.cannot_resume(&*self.host, status);
+        }
+    }
+
+    /// A request that still waits leaves the queue.
+    pub(super) fn leave(&mut self) {
+        if let Progress::Waiting(wait) = &self.progress
+            && let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut())
+        {
+            worker.leave(wait.waiting);
+            self.progress = Progress::Decided;
+        }
+    }
+}

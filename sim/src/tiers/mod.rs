@@ -1,0 +1,10 @@
+//! Tenants of different tiers in front of one fleet: who is served, who waits, who is told to come back.
+//!
+//! The core's router is driven as the filter drives it, admission included; clients that are told to come back do so when they were told.
+//! Network delay is not modelled.
+
+mod run;
+mod scenario;
+
+pub use run::{Outcome, run};
+pub use scenario::{Scenario, TENANTS, Tenant};
