@@ -151,6 +151,7 @@ impl<'a> World<'a> {
                 weight: 1,
                 models: [0; host::MODELS],
                 state: State::Ready,
+                since: Instant::ZERO,
                 polled: Some(host::Polled {
                     at,
                     running: engine.running() as u32,
