@@ -30,7 +30,7 @@ enum Progress {
     /// Its body is read until enough is known.
     Reading { scanner: Box<Scanner>, seen: usize },
     /// It waits for its turn; whatever comes is held back.
-    Waiting(Wait),
+    Waiting(Box<Wait>),
     /// The host is named, or the request is left to the proxy: everything else only passes through.
     Decided,
 }
@@ -109,6 +109,9 @@ impl<H: Host> Stream<H> {
                     return self.shed(&mut worker, shed);
                 }
             }
+        } else {
+            // Freed before the scanner is made, which then takes its place.
+            drop(map);
         }
         if self.head.has_body && worker.reads_body(self.head.kind) {
             let scanner = worker.scanner(self.head.kind);
@@ -248,13 +251,13 @@ impl<H: Host> Stream<H> {
         let request = self.request(worker, facts, rest, whole);
         let verdict = worker.decide(&*self.host, &request, self.caller.as_ref());
         if let Verdict::Queue(waiting) = verdict {
-            self.progress = Progress::Waiting(Wait {
+            self.progress = Progress::Waiting(Box::new(Wait {
                 waiting,
                 scanner: None,
                 rest,
                 whole,
                 since: clock(&*self.host),
-            });
+            }));
             return Action::Pause;
         }
         self.act(worker, verdict, request.stream)
