@@ -9,7 +9,8 @@
 // An export under a fixed name is unsafe to the compiler, which cannot see that no other function bears it.
 #![allow(unsafe_code)]
 
-use std::cell::RefCell;
+use alloc::{boxed::Box, vec::Vec};
+use core::cell::{OnceCell, RefCell};
 
 use crate::{
     collector::CollectorRoot,
@@ -49,28 +50,26 @@ fn place<T>(table: &[(u32, Option<T>)], id: u32) -> Result<usize, usize> {
     table.binary_search_by_key(&id, |(id, _)| *id)
 }
 
-thread_local! {
-    /// One VM serves all configurations of its plugins one after another; requests in flight outlive them.
-    static REGISTRY: Registry = Registry::default();
-    static ROOTS: Table<Role> = const { RefCell::new(Vec::new()) };
-    static STREAMS: Table<Http> = const { RefCell::new(Vec::new()) };
-}
+/// A value of the module's one thread.
+struct Single<T>(T);
+
+// SAFETY: a proxy runs a VM on one thread, and WebAssembly without threads has no other.
+unsafe impl<T> Sync for Single<T> {}
+
+/// One VM serves all configurations of its plugins one after another; requests in flight outlive them.
+static REGISTRY: Single<OnceCell<Registry>> = Single(OnceCell::new());
+static ROOTS: Single<Table<Role>> = Single(RefCell::new(Vec::new()));
+static STREAMS: Single<Table<Http>> = Single(RefCell::new(Vec::new()));
 
 /// Runs `work` on context `id` of `table`; the default when there is none, or when it is running already.
-fn with<T, R: Default>(
-    table: &'static std::thread::LocalKey<Table<T>>,
-    id: u32,
-    work: impl FnOnce(&mut T) -> R,
-) -> R {
+fn with<T, R: Default>(table: &Single<Table<T>>, id: u32, work: impl FnOnce(&mut T) -> R) -> R {
     let slot = |with: &mut dyn FnMut(&mut Option<T>)| {
-        table.with(|table| {
-            if let Ok(mut table) = table.try_borrow_mut()
-                && let Ok(place) = place(&table, id)
-                && let Some((_, slot)) = table.get_mut(place)
-            {
-                with(slot);
-            }
-        });
+        if let Ok(mut table) = table.0.try_borrow_mut()
+            && let Ok(place) = place(&table, id)
+            && let Some((_, slot)) = table.get_mut(place)
+        {
+            with(slot);
+        }
     };
     let mut context = None;
     slot(&mut |slot| context = slot.take());
@@ -84,28 +83,24 @@ fn with<T, R: Default>(
     result
 }
 
-fn insert<T>(table: &'static std::thread::LocalKey<Table<T>>, id: u32, context: T) {
-    table.with(|table| {
-        if let Ok(mut table) = table.try_borrow_mut() {
-            match place(&table, id) {
-                Ok(place) => {
-                    if let Some((_, slot)) = table.get_mut(place) {
-                        *slot = Some(context);
-                    }
+fn insert<T>(table: &Single<Table<T>>, id: u32, context: T) {
+    if let Ok(mut table) = table.0.try_borrow_mut() {
+        match place(&table, id) {
+            Ok(place) => {
+                if let Some((_, slot)) = table.get_mut(place) {
+                    *slot = Some(context);
                 }
-                Err(place) => table.insert(place, (id, Some(context))),
             }
+            Err(place) => table.insert(place, (id, Some(context))),
         }
-    });
+    }
 }
 
 /// Takes context `id` out for good. It is dropped by the caller, with no table borrowed.
-fn remove<T>(table: &'static std::thread::LocalKey<Table<T>>, id: u32) -> Option<T> {
-    table.with(|table| {
-        let mut table = table.try_borrow_mut().ok()?;
-        let place = place(&table, id).ok()?;
-        table.remove(place).1
-    })
+fn remove<T>(table: &Single<Table<T>>, id: u32) -> Option<T> {
+    let mut table = table.0.try_borrow_mut().ok()?;
+    let place = place(&table, id).ok()?;
+    table.remove(place).1
 }
 
 /// Runs `work` on a client's request; everything else only passes through.
@@ -127,6 +122,8 @@ fn release(root: &mut Root<Proxy>) {
     });
 }
 
+// The compiler leaves comparisons of bytes to `memcmp` of wasi-libc; nothing else of it is linked.
+#[link(name = "c")]
 unsafe extern "C" {
     /// Runs static constructors; wasi-libc defines it.
     fn __wasm_call_ctors();
@@ -186,7 +183,10 @@ extern "C" fn proxy_on_configure(id: u32, _size: usize) -> bool {
             } else if name == names::GATE_ROOT.as_bytes() {
                 Role::Gate
             } else {
-                Role::Filter(Root::with_registry(Proxy, REGISTRY.with(Registry::clone)))
+                Role::Filter(Root::with_registry(
+                    Proxy,
+                    REGISTRY.0.get_or_init(Registry::default).clone(),
+                ))
             };
         }
         match role {

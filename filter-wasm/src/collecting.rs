@@ -2,6 +2,7 @@
 //!
 //! The collector role runs it for as long as it lives; a worker runs it while it holds the lease.
 
+use alloc::{string::String, string::ToString, vec::Vec};
 use plimsoll_core::{
     collect::{Collector, Heard, PollFailure, Task},
     config::Config,

@@ -1,6 +1,6 @@
 //! The collector role: one VM of the proxy that polls for all workers.
 
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 use plimsoll_core::time::Micros;
 

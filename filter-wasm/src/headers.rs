@@ -3,6 +3,8 @@
 //! Layout (little endian): number of pairs, then name and value length of each, then name, NUL, value, NUL of each.
 //! One host call brings the whole map; reading it allocates nothing.
 
+use alloc::vec::Vec;
+
 /// Pairs of a serialised header map.
 ///
 /// A map that is cut short or lies about its lengths ends the iteration early; nothing is read out of bounds.

@@ -5,6 +5,8 @@
 //! Every call that a proxy may refuse returns a [`Status`]: hosts differ in what they implement, and a refused call must
 //! cost a signal, never the request.
 
+use alloc::{string::String, vec::Vec};
+
 /// Result of a host call that was not carried out.
 ///
 /// Numbers are those of the proxy-wasm ABI 0.2.1, with the ones that only some hosts return.

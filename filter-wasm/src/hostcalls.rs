@@ -6,6 +6,7 @@
 // host allocated through this module's allocator.
 #![allow(unsafe_code)]
 
+use alloc::vec::Vec;
 use core::ptr::{null, null_mut};
 
 use crate::{

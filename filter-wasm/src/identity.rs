@@ -1,5 +1,6 @@
 //! Whose request it is, read from its headers and from what the proxy says of its connection.
 
+use alloc::vec::Vec;
 use plimsoll_core::{
     admit::{Shed, ShedReason},
     config::Identity,

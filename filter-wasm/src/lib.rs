@@ -12,6 +12,8 @@
 //! - [`host`]: what all of that needs from the proxy. `hostcalls` and `abi` are the only code bound to the ABI, and
 //!   exist in the wasm build alone.
 
+// The standard library's streams, environment and threads are a thirtieth of the module, and nothing here uses them.
+#![cfg_attr(target_family = "wasm", no_std)]
 #![cfg_attr(
     not(test),
     deny(
@@ -21,6 +23,8 @@
         clippy::indexing_slicing
     )
 )]
+
+extern crate alloc;
 
 #[cfg(target_family = "wasm")]
 mod abi;
@@ -44,6 +48,8 @@ pub mod property;
 pub mod registry;
 mod reply;
 pub mod root;
+#[cfg(target_family = "wasm")]
+mod runtime;
 pub mod slots;
 pub mod stream;
 pub mod worker;

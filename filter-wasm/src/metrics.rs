@@ -8,6 +8,7 @@
 
 mod ids;
 
+use alloc::{string::ToString, vec, vec::Vec};
 pub use ids::{HEALTH, Id, OVERFLOWS};
 
 use ids::DEFINITIONS;

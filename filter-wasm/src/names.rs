@@ -1,5 +1,7 @@
 //! Names that the module shares with the proxy's configuration, with engines and with operators.
 
+use alloc::{string::String, vec::Vec};
+
 /// Ranked list `ip:port,ip:port,ip:port`, best first, that Envoy's `override_host` policy walks (endpoint-picker protocol).
 pub const PICK: &str = "x-gateway-destination-endpoint";
 /// How long one try may take before Envoy begins the next one beside it, in milliseconds. Envoy takes it off.

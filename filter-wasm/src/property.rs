@@ -1,5 +1,6 @@
 //! Property values differ between hosts: integers are 8 bytes little endian in Envoy and decimal text in nginx.
 
+use alloc::{string::String, vec::Vec};
 use plimsoll_core::host::Address;
 
 use crate::{

@@ -3,7 +3,8 @@
 //! A new configuration is a new root in the same VM, while streams of the old one still run. The state of a pool (requests in
 //! flight, learned rates, prefixes) must outlive the root that made it, so it lives here and roots look it up.
 
-use std::{cell::RefCell, rc::Rc};
+use alloc::{borrow::ToOwned, rc::Rc, string::String, vec::Vec};
+use core::cell::RefCell;
 
 use crate::worker::Worker;
 

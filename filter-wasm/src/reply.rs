@@ -1,5 +1,6 @@
 //! Answers in place of an upstream, in the error form of the OpenAI API.
 
+use alloc::{string::String, vec};
 use plimsoll_core::{
     admit::{Shed, ShedReason},
     router::Reason,

@@ -1,6 +1,6 @@
 //! The filter role: one root for each worker and configuration.
 
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 use plimsoll_core::{admit::Shed, config::Config, time::Micros};
 

@@ -1,5 +1,6 @@
 //! A request that waits: what is kept of it, and how it goes on.
 
+use alloc::boxed::Box;
 use plimsoll_core::{
     admit::{Shed, Waiting},
     request::Scanner,

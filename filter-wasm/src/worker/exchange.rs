@@ -1,5 +1,6 @@
 //! What a worker does on every tick.
 
+use alloc::{string::ToString, vec::Vec};
 use plimsoll_core::{
     share::{Share, stamp_of},
     snapshot::{View, epoch_of},

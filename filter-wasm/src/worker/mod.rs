@@ -4,6 +4,7 @@ mod door;
 mod exchange;
 mod recorder;
 
+use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
 use plimsoll_core::{
     config::Config,
     explain::Line,

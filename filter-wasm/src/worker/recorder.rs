@@ -1,5 +1,6 @@
 //! Decision records on their way out.
 
+use alloc::{string::String, vec::Vec};
 use plimsoll_core::{
     admit::Waiting,
     config::Recording,
