@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Config;
-use super::declare::{Visitor, millis, size};
+use super::declare::{Visitor, doc, millis, size};
 use crate::fixed::ONE;
 use crate::tenant::{Network, key_digest};
 use crate::time::Micros;
@@ -133,102 +133,106 @@ impl Default for Admission {
 pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
     v.objects(
         "tiers",
-        "Priority classes, the highest first; without any, every request is let through at once",
+        doc("Priority classes, the highest first; without any, every request is let through at once"),
         &mut |i, v| {
             let Some(tier) = item(&mut c.tiers, i) else {
                 return;
             };
-            v.text("name", &mut tier.name, "Name of the tier");
+            v.text("name", &mut tier.name, doc("Name of the tier"));
             v.decimal(
                 "ceiling",
                 &mut tier.ceiling,
                 0..=1,
-                "Saturation of the fleet up to which its requests are let through; the rest is reserved for higher tiers",
+                doc("Saturation of the fleet up to which its requests are let through; the rest is reserved for higher tiers"),
             );
             v.decimal(
                 "guaranteed",
                 &mut tier.guaranteed,
                 0..=1,
-                "Share of the tokens let through that it gets even while higher tiers wait",
+                doc("Share of the tokens let through that it gets even while higher tiers wait"),
             );
             millis(
                 v,
                 "max_wait_ms",
                 &mut tier.max_wait,
                 0..=600_000,
-                "Longest wait of a request",
+                doc("Longest wait of a request"),
             );
         },
     );
     v.objects(
         "tenants",
-        "Who may ask; `*` is everybody without an identity, who is refused where it is absent",
+        doc("Who may ask; `*` is everybody without an identity, who is refused where it is absent"),
         &mut |i, v| {
             let Some(t) = item(&mut c.tenants, i) else {
                 return;
             };
-            v.text("name", &mut t.name, "Name of the tenant");
-            v.text("tier", &mut t.tier, "Its tier");
+            v.text("name", &mut t.name, doc("Name of the tenant"));
+            v.text("tier", &mut t.tier, doc("Its tier"));
             v.integer(
                 "weight",
                 &mut t.weight,
                 1..=1000,
-                "Its part, relative to other tenants of the tier with requests waiting",
+                doc("Its part, relative to other tenants of the tier with requests waiting"),
             );
             v.texts(
                 "keys",
                 &mut t.keys,
-                "`sha256:` and the hexadecimal SHA-256 of each of its API keys",
+                doc("`sha256:` and the hexadecimal SHA-256 of each of its API keys"),
             );
             let limits = [
                 (
                     "requests_per_minute",
                     &mut t.requests_per_minute,
-                    "Requests a minute; 0 for no limit",
+                    doc("Requests a minute; 0 for no limit"),
                 ),
                 (
                     "tokens_per_minute",
                     &mut t.tokens_per_minute,
-                    "Prompt and output tokens a minute; 0 for no limit",
+                    doc("Prompt and output tokens a minute; 0 for no limit"),
                 ),
                 (
                     "concurrent",
                     &mut t.concurrent,
-                    "Requests at once, waiting ones included; 0 for no limit",
+                    doc("Requests at once, waiting ones included; 0 for no limit"),
                 ),
             ];
-            for (name, field, doc) in limits {
-                v.integer(name, field, 0..=1_000_000_000, doc);
+            for (name, field, text) in limits {
+                v.integer(name, field, 0..=1_000_000_000, text);
             }
         },
     );
-    v.section("identity", "How a request tells its tenant", &mut |v| {
-        let d = &mut c.identity;
-        v.text(
-            "jwt_claim",
-            &mut d.jwt_claim,
-            "Claim of the JWT checked by Envoy's `jwt_authn` filter that names the tenant",
-        );
-        v.text(
-            "jwt_payload",
-            &mut d.jwt_payload,
-            "`payload_in_metadata` of that filter",
-        );
-        v.flag(
-            "mtls",
-            &mut d.mtls,
-            "The subject of the client's certificate names the tenant",
-        );
-        v.text("header", &mut d.header, "Header that names the tenant");
-        v.texts(
-            "trusted_hops",
-            &mut d.trusted_hops,
-            "Networks (`ip/bits`) whose hops may set that header",
-        );
-    });
+    v.section(
+        "identity",
+        doc("How a request tells its tenant"),
+        &mut |v| {
+            let d = &mut c.identity;
+            v.text(
+                "jwt_claim",
+                &mut d.jwt_claim,
+                doc("Claim of the JWT checked by Envoy's `jwt_authn` filter that names the tenant"),
+            );
+            v.text(
+                "jwt_payload",
+                &mut d.jwt_payload,
+                doc("`payload_in_metadata` of that filter"),
+            );
+            v.flag(
+                "mtls",
+                &mut d.mtls,
+                doc("The subject of the client's certificate names the tenant"),
+            );
+            v.text("header", &mut d.header, doc("Header that names the tenant"));
+            v.texts(
+                "trusted_hops",
+                &mut d.trusted_hops,
+                doc("Networks (`ip/bits`) whose hops may set that header"),
+            );
+        },
+    );
     v.section(
         "admission",
-        "When requests wait; counts only with `tiers`",
+        doc("When requests wait; counts only with `tiers`"),
         &mut |v| {
             let a = &mut c.admission;
             millis(
@@ -236,40 +240,40 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                 "full_wait_ms",
                 &mut a.full_wait,
                 1..=600_000,
-                "Predicted wait for the first token at which a host counts as full",
+                doc("Predicted wait for the first token at which a host counts as full"),
             );
             v.decimal(
                 "full_kv",
                 &mut a.full_kv,
                 0..=1,
-                "KV-cache utilisation at which a host counts as full",
+                doc("KV-cache utilisation at which a host counts as full"),
             );
             v.integer(
                 "full_requests",
                 &mut a.full_requests,
                 0..=1_000_000,
-                "Requests of one host at which it counts as full; 0 for no limit",
+                doc("Requests of one host at which it counts as full; 0 for no limit"),
             );
             size(
                 v,
                 "queue",
                 &mut a.queue,
                 0..=65_536,
-                "Requests that one worker lets wait",
+                doc("Requests that one worker lets wait"),
             );
             size(
                 v,
                 "queue_bytes",
                 &mut a.queue_bytes,
                 0..=1 << 30,
-                "Body bytes that may wait in one worker",
+                doc("Body bytes that may wait in one worker"),
             );
             millis(
                 v,
                 "starvation_ms",
                 &mut a.starvation,
                 1..=600_000,
-                "A request that has waited this long goes before all others",
+                doc("A request that has waited this long goes before all others"),
             );
         },
     );

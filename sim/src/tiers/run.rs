@@ -160,6 +160,8 @@ impl<'a> World<'a> {
                         as u32,
                     kv_capacity_tokens: engine.block_count() as u64
                         * u64::from(engine.block_tokens()),
+                    computed_tokens: engine.totals().computed_tokens
+                        + engine.totals().output_tokens,
                 }),
             })
             .collect();
