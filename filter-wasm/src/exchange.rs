@@ -3,7 +3,7 @@
 //! It is a `root_id` of its own and answers whatever it is asked, so it belongs on a listener of its own, and on the one that clients
 //! reach nothing but this would work.
 
-use std::rc::Rc;
+use alloc::rc::Rc;
 
 use crate::{
     host::{Action, Host},

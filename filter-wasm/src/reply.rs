@@ -43,7 +43,13 @@ pub(crate) fn shed<H: Host>(host: &H, shed: Shed) -> Action {
 /// Answers with `status` and a JSON error of `code`; `retry_after` is in seconds, 0 for none.
 ///
 /// Refusing fails closed: when the host cannot answer, the request is still not passed on.
-pub(crate) fn error<H: Host>(host: &H, status: u16, code: &str, message: &str, retry_after: u32) -> Action {
+pub(crate) fn error<H: Host>(
+    host: &H,
+    status: u16,
+    code: &str,
+    message: &str,
+    retry_after: u32,
+) -> Action {
     let kind = match status {
         401 => "authentication_error",
         403 => "permission_error",

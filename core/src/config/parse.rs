@@ -6,9 +6,7 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::declare::{Visitor, declare};
-use super::{
-    Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, admission, host,
-};
+use super::{Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, admission, host};
 use crate::fixed;
 use crate::hash;
 use crate::host::Address;

@@ -153,9 +153,9 @@ pub struct NativeVm {
 }
 
 /// Tells the streams that need not wait any longer.
-fn release(root: &mut Root<NativeHost>, streams: &mut BTreeMap<u32, Stream<NativeHost>>) {
+fn release(root: &mut Root<NativeHost>, streams: &mut BTreeMap<u32, Http>) {
     root.release(|context, shed| {
-        if let Some(stream) = streams.get_mut(&context) {
+        if let Some(Http::Stream(stream)) = streams.get_mut(&context) {
             stream.on_release(shed);
         }
     });
