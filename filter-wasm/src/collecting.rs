@@ -34,6 +34,7 @@ pub struct Collecting {
 struct Targets {
     admin_cluster: String,
     poll_cluster: String,
+    exchange_cluster: String,
     poll_path: String,
     check_path: String,
     warm_path: String,
@@ -45,6 +46,7 @@ impl Targets {
         Self {
             admin_cluster: config.discovery.admin_cluster.clone(),
             poll_cluster: config.poll.cluster.clone(),
+            exchange_cluster: config.exchange.cluster.clone(),
             poll_path: config.poll.path.clone(),
             check_path: config.checks.path.clone(),
             warm_path: config.warmup.path.clone(),
@@ -63,26 +65,36 @@ impl Targets {
                 ];
                 host.call(&self.admin_cluster, &headers, b"", timeout_ms)
             }
-            Task::Poll(address) => self.ask(host, address, &self.poll_path, "", timeout_ms),
-            Task::Check(address) => self.ask(host, address, &self.check_path, "", timeout_ms),
-            Task::Warm(address) => {
-                self.ask(host, address, &self.warm_path, &self.warm_body, timeout_ms)
-            }
-            Task::Exchange(address) => {
-                self.ask(host, address, names::EXCHANGE_PATH, "", timeout_ms)
-            }
+            Task::Poll(address)
+            | Task::Check(address)
+            | Task::Warm(address)
+            | Task::Exchange(address) => self.ask(host, task, address, timeout_ms),
         }
     }
 
-    /// Asks exactly the host at `address`; posts `body` where there is one.
+    /// The cluster through which a task is done.
+    fn cluster(&self, task: Task) -> &str {
+        match task {
+            Task::Discover => &self.admin_cluster,
+            Task::Exchange(_) => &self.exchange_cluster,
+            _ => &self.poll_cluster,
+        }
+    }
+
+    /// Asks exactly the host, or the proxy, at `address`; posts where there is a body.
     fn ask<H: Host>(
         &self,
         host: &H,
+        task: Task,
         address: Address,
-        path: &str,
-        body: &str,
         timeout_ms: u32,
     ) -> Result<u32, Status> {
+        let (path, body) = match task {
+            Task::Check(_) => (&*self.check_path, ""),
+            Task::Warm(_) => (&*self.warm_path, &*self.warm_body),
+            Task::Exchange(_) => (names::EXCHANGE_PATH, ""),
+            _ => (&*self.poll_path, ""),
+        };
         let address = address.to_string();
         let method = if body.is_empty() { "GET" } else { "POST" };
         let headers = [
@@ -95,7 +107,7 @@ impl Targets {
         let headers = headers
             .get(..if body.is_empty() { 4 } else { 5 })
             .unwrap_or(&headers);
-        host.call(&self.poll_cluster, headers, body.as_bytes(), timeout_ms)
+        host.call(self.cluster(task), headers, body.as_bytes(), timeout_ms)
     }
 }
 
@@ -327,15 +339,11 @@ fn status<H: Host>(host: &H) -> Option<u64> {
 }
 
 fn warn_refused<H: Host>(host: &H, targets: &Targets, task: Task, status: Status) {
-    let cluster = match task {
-        Task::Discover => &targets.admin_cluster,
-        _ => &targets.poll_cluster,
-    };
     host.log(
         Level::Warn,
         &[
             "plimsoll: the proxy refuses calls to cluster \"",
-            cluster,
+            targets.cluster(task),
             "\": ",
             &status.text(),
         ]

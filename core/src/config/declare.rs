@@ -198,6 +198,11 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                     "Where the other proxies' exchange listeners are, at most 64; this proxy's own may be among them",
                 ),
             );
+            v.text(
+                "cluster",
+                &mut e.cluster,
+                doc("Cluster that connects to the address in `x-plimsoll-poll-target`"),
+            );
             millis(
                 v,
                 "every_ms",

@@ -116,6 +116,8 @@ pub struct Poll {
 pub struct Exchange {
     /// Where other proxies answer; without any there is no exchange.
     pub peers: Vec<Address>,
+    /// The cluster that connects to exactly the address named in the poll header; one of its own where proxies speak TLS to each other.
+    pub cluster: String,
     /// Mean interval at which each is asked, jittered by a quarter.
     pub every: Micros,
 }
@@ -300,6 +302,7 @@ impl Default for Config {
             warmup: Warmup::default(),
             exchange: Exchange {
                 peers: Vec::new(),
+                cluster: "plimsoll_poll".into(),
                 every: Micros::from_millis(200),
             },
             tick: Micros::from_millis(25),

@@ -112,6 +112,8 @@ pub struct Proxy {
     pub breaches: Vec<String>,
     /// Set when the host traps the module on purpose.
     pub demanded_trap: Option<&'static str>,
+    /// Number of the machine: proxies of one test draw different seeds.
+    pub machine: u64,
     next_token: u32,
 }
 
@@ -142,6 +144,7 @@ impl Proxy {
             vm_configuration: Vec::new(),
             breaches: Vec::new(),
             demanded_trap: None,
+            machine: 0,
             next_token: 0,
         }
     }
@@ -262,10 +265,11 @@ impl Proxy {
         Ok(0)
     }
 
-    /// Deterministic bytes that differ between VMs, for `random_get` and the native runtime's seed.
+    /// Deterministic bytes that differ between VMs and machines, for `random_get` and the native runtime's seed.
     pub fn entropy(&self) -> u64 {
-        // SplitMix64 of the VM number: spread over all bits, the same on every run.
-        let mut z = (self.current.vm as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        // SplitMix64 of the two numbers: spread over all bits, the same on every run.
+        let number = (self.machine << 32) + self.current.vm as u64 + 1;
+        let mut z = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         z ^ (z >> 31)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::events::Agenda;
-use super::thread::{COLLECTOR, FILTER};
+use super::thread::{COLLECTOR, EXCHANGE, FILTER};
 use super::{Engine, Fleet, Runtime};
 use crate::proxy::{Profile, Proxy};
 
@@ -21,6 +21,7 @@ pub struct Builder {
     filter: Option<String>,
     collector: Option<String>,
     without_singleton: bool,
+    exchange: bool,
     script: Vec<Script>,
 }
 
@@ -34,6 +35,7 @@ impl Builder {
             filter: None,
             collector: None,
             without_singleton: false,
+            exchange: false,
             script: Vec::new(),
         }
     }
@@ -74,6 +76,12 @@ impl Builder {
     /// Leaves the collector service out.
     pub const fn without_collector(mut self) -> Self {
         self.without_singleton = true;
+        self
+    }
+
+    /// Adds the listener that answers other proxies.
+    pub const fn exchange(mut self) -> Self {
+        self.exchange = true;
         self
     }
 
@@ -131,6 +139,7 @@ impl Builder {
             fuel: BTreeMap::new(),
             admin: None,
             calls_made: BTreeMap::new(),
+            peers: BTreeMap::new(),
         };
         let refused = |role: &str| format!("{role} refused its configuration");
         let text = |trap: crate::vm::Trap| trap.to_string();
@@ -142,6 +151,10 @@ impl Builder {
             let vm = fleet.add_thread().map_err(text)?;
             let root = fleet.add_root(vm, FILTER, filter.as_bytes());
             fleet.threads[vm].filter = Some(root.ok_or_else(|| refused("the filter"))?);
+            if self.exchange {
+                let root = fleet.add_root(vm, EXCHANGE, filter.as_bytes());
+                fleet.threads[vm].exchange = Some(root.ok_or_else(|| refused("the exchange"))?);
+            }
         }
         if self.profile.singleton && !self.without_singleton {
             if !fleet

@@ -1,5 +1,6 @@
 //! The request's way through the filter, with Envoy's rules for pausing and buffering.
 
+use super::thread::Thread;
 use super::{Fleet, MAIN, Request, StreamId};
 use crate::proxy::{HeaderMap, Stream};
 use crate::vm::{Action, Callback};
@@ -43,6 +44,16 @@ impl Fleet {
     /// Opens a request: its headers arrive.
     pub fn open(&mut self, request: &Request) -> StreamId {
         let vm = self.choose_worker(request);
+        self.open_under(vm, request, |thread| thread.filter)
+    }
+
+    /// Opens a request on the listener whose filter has the root context that `root` names.
+    pub(super) fn open_under(
+        &mut self,
+        vm: usize,
+        request: &Request,
+        root: impl FnOnce(&Thread) -> Option<u32>,
+    ) -> StreamId {
         debug_assert!(
             vm != MAIN || !self.profile().singleton,
             "workers start at 1"
@@ -55,7 +66,7 @@ impl Fleet {
         let mut stream = Stream::default();
         stream.request.headers = request.headers.clone();
         stream.request.headers_visible = true;
-        let root = self.threads[vm].filter.unwrap_or(0);
+        let root = root(&self.threads[vm]).unwrap_or(0);
         stream.root = root;
         let count = stream.request.headers.len();
         let end = request.body.is_empty();

@@ -15,6 +15,7 @@
 mod builder;
 mod engine;
 mod events;
+mod exchange;
 mod flow;
 mod record;
 mod request;
@@ -29,6 +30,7 @@ use std::rc::Rc;
 pub use self::builder::Builder;
 pub use self::engine::{Engine, Scrape, Script};
 pub use self::events::Event;
+pub use self::exchange::Peer;
 pub use self::record::Record;
 pub use self::request::Request;
 pub use self::thread::{Failure, Runtime};
@@ -75,6 +77,8 @@ pub struct Fleet {
     admin: Option<Vec<u8>>,
     /// Calls made by each VM.
     calls_made: BTreeMap<usize, u64>,
+    /// Other proxies by their address.
+    peers: BTreeMap<String, Peer>,
 }
 
 impl Fleet {

@@ -10,6 +10,8 @@ use crate::vm::{Callback, Reply, Trap, Vm};
 pub(super) const FILTER: &str = "plimsoll";
 /// `root_id` of the collector.
 pub(super) const COLLECTOR: &str = "plimsoll_collector";
+/// `root_id` of what answers other proxies.
+pub(super) const EXCHANGE: &str = "plimsoll_exchange";
 
 /// Envoy reloads a dead VM no sooner than this after its death (`reload_config.backoff.base_interval`).
 const RELOAD_BACKOFF: u64 = 1_000 * MILLISECOND;
@@ -42,6 +44,8 @@ pub(super) struct Thread {
     pub(super) next_context: u32,
     /// Root context of the filter that new streams use.
     pub(super) filter: Option<u32>,
+    /// Root context of the listener for other proxies, where there is one.
+    pub(super) exchange: Option<u32>,
     /// Root contexts of replaced configurations, kept while they have streams.
     pub(super) retired: Vec<u32>,
     /// When it died.
@@ -54,6 +58,7 @@ impl Thread {
             vm: None,
             next_context: 1,
             filter: None,
+            exchange: None,
             retired: Vec::new(),
             died: None,
         }
@@ -136,6 +141,7 @@ impl Fleet {
             code.kill();
         }
         thread.filter = None;
+        thread.exchange = None;
         thread.retired.clear();
         thread.died = Some(now);
     }

@@ -1,7 +1,7 @@
 //! What stands behind the proxy: the `override_host` cluster, the poll cluster and the admin interface.
 
 use super::record::PICK;
-use super::{Event, Fleet, StreamId};
+use super::{Event, Fleet, Peer, StreamId};
 use crate::proxy::{Call, CallResponse, HeaderMap, MILLISECOND, Targets, flags};
 
 /// Attempts that Envoy makes for a request: one, and `num_retries: 2`.
@@ -119,9 +119,10 @@ impl Fleet {
         for call in calls {
             *self.calls_made.entry(call.vm).or_default() += 1;
             let timeout = u64::from(call.timeout_ms);
-            let delay = match self.polled(&call) {
-                Some(engine) => self.engines[engine].scrape_ms,
-                None => 1,
+            let delay = match (self.polled(&call), self.peer(&call)) {
+                (Some(engine), _) => self.engines[engine].scrape_ms,
+                (_, Some(Peer::Silent)) => u64::MAX,
+                _ => 1,
             };
             // A request that never ends is cut by the proxy and answered 504.
             let fixed =
@@ -135,13 +136,23 @@ impl Fleet {
         }
     }
 
+    /// Where a call goes that names an address.
+    fn target(&self, call: &Call) -> Option<String> {
+        match self.profile().targets {
+            Targets::Cluster if call.target == "plimsoll_poll" => call.headers.text(POLL_TARGET),
+            Targets::Cluster => None,
+            Targets::Address => Some(call.target.clone()),
+        }
+    }
+
+    /// Other proxy that a call goes to.
+    fn peer(&self, call: &Call) -> Option<&Peer> {
+        self.peers.get(&self.target(call)?)
+    }
+
     /// Engine that a call goes to.
     fn polled(&self, call: &Call) -> Option<usize> {
-        let address = match self.profile().targets {
-            Targets::Cluster if call.target == "plimsoll_poll" => call.headers.text(POLL_TARGET)?,
-            Targets::Cluster => return None,
-            Targets::Address => call.target.clone(),
-        };
+        let address = self.target(call)?;
         self.engines
             .iter()
             .position(|engine| engine.address == address)
@@ -156,6 +167,15 @@ impl Fleet {
                 .unwrap_or_else(|| CallResponse::new(504, "upstream request timeout"));
         }
         let path = call.headers.text(":path").unwrap_or_default();
+        if let Some(peer) = self.peer(call) {
+            return match peer {
+                Peer::Answers(status, body) if path == "/plimsoll/exchange" => {
+                    CallResponse::new(*status, body.clone())
+                }
+                Peer::Answers(..) => CallResponse::new(404, ""),
+                Peer::Silent => CallResponse::new(504, "upstream request timeout"),
+            };
+        }
         if call.target == "envoy_admin" && path.starts_with("/clusters") {
             let body = self.admin.clone();
             return CallResponse::new(

@@ -7,6 +7,7 @@ mod common;
 mod conformance;
 mod emulator;
 mod ends;
+mod exchange;
 mod garbage;
 mod health;
 mod hostile;
