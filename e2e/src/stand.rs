@@ -37,6 +37,8 @@ pub struct Setting {
     pub access_log: bool,
     /// TLS between clients and Envoy.
     pub tls: Option<Tls>,
+    /// Where other proxies ask what this one does.
+    pub exchange: Option<SocketAddr>,
 }
 
 impl Setting {
@@ -52,6 +54,7 @@ impl Setting {
             concurrency: 1,
             access_log: false,
             tls: None,
+            exchange: None,
         }
     }
 
@@ -107,6 +110,7 @@ impl Stand {
         let options = Options {
             listen: free_address()?,
             tls: setting.tls.clone(),
+            exchange: setting.exchange,
             admin: Admin::private(directory.path()),
             hosts: setting.hosts.iter().copied().map(Host::from).collect(),
             policy: setting.policy,

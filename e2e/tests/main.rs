@@ -3,6 +3,7 @@
 //! `cargo xtask e2e [CASE]` builds what they need and runs them.
 
 mod configuration;
+mod exchange;
 mod hostile;
 mod hot_swap;
 mod ladder;

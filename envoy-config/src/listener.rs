@@ -1,4 +1,6 @@
-//! Where clients connect: connection manager, the one route, the filter chain, the access log.
+//! Where clients connect: connection manager, the one route, the filter chain, the access log. And where other proxies do.
+
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
@@ -9,7 +11,56 @@ use crate::wasm;
 /// Largest prompt, in bytes, that Envoy keeps so that it can be sent again to another host.
 const BODY_BUFFER_BYTES: u64 = 8 << 20;
 
-pub(crate) fn ingress(options: &Options) -> Value {
+pub(crate) fn all(options: &Options) -> Value {
+    let exchange = options
+        .exchange
+        .filter(|_| options.policy == Policy::Plimsoll)
+        .map(|address| exchange(options, address));
+    let listeners = std::iter::once(ingress(options)).chain(exchange);
+    Value::Array(listeners.collect())
+}
+
+/// The listener for other proxies. It leads nowhere: what the module does not answer is not found.
+fn exchange(options: &Options, address: SocketAddr) -> Value {
+    let manager = json!({
+        "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "exchange",
+        "codec_type": "AUTO",
+        "use_remote_address": true,
+        "max_request_headers_kb": 8,
+        "common_http_protocol_options": {"max_headers_count": 32, "idle_timeout": "60s"},
+        "request_headers_timeout": "5s",
+        "stream_idle_timeout": "5s",
+        "http2_protocol_options": {"max_concurrent_streams": 16},
+        "route_config": {"name": "exchange", "virtual_hosts": [{
+            "name": "nothing",
+            "domains": ["*"],
+            "routes": [{"match": {"prefix": "/"}, "direct_response": {"status": 404}}],
+        }]},
+        "http_filters": [
+            {"name": wasm::EXCHANGE, "typed_config": wasm::exchange(options)},
+            router(),
+        ],
+    });
+    json!({
+        "name": "exchange",
+        "address": socket_address(address),
+        "per_connection_buffer_limit_bytes": 65_536,
+        "filter_chains": [{"filters": [{
+            "name": "envoy.filters.network.http_connection_manager",
+            "typed_config": manager,
+        }]}],
+    })
+}
+
+fn router() -> Value {
+    json!({
+        "name": "envoy.filters.http.router",
+        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
+    })
+}
+
+fn ingress(options: &Options) -> Value {
     let mut chain = json!({
         "filters": [{
             "name": "envoy.filters.network.http_connection_manager",
@@ -101,10 +152,7 @@ fn route() -> Value {
 }
 
 fn filters(options: &Options) -> Value {
-    let router = json!({
-        "name": "envoy.filters.http.router",
-        "typed_config": {"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"},
-    });
+    let router = router();
     match (options.policy, &options.hot_swap) {
         (Policy::RoundRobin | Policy::LeastRequest, _) => json!([router]),
         (Policy::Plimsoll, None) => {

@@ -102,6 +102,9 @@ pub struct Options {
     /// Load the filter through this watched file ([`crate::render_discovery`]), so that module and
     /// configuration can be replaced under load. `None` puts the filter inline.
     pub hot_swap: Option<PathBuf>,
+    /// Where other proxies ask what this one does. A private address: whoever reaches it reads how busy the servers are. The module asks
+    /// others if its configuration names them (`exchange.peers`). `None` has no such listener.
+    pub exchange: Option<SocketAddr>,
     /// Envoy's active health check.
     pub health_check: HealthCheck,
     /// Access log.
@@ -122,6 +125,7 @@ impl Default for Options {
             module: PathBuf::from("target/plimsoll.wasm"),
             configuration: "{}".to_owned(),
             hot_swap: None,
+            exchange: None,
             health_check: HealthCheck::Http("/health".to_owned()),
             access_log: AccessLog::Off,
         }

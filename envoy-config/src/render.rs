@@ -55,7 +55,7 @@ fn bootstrap(options: &Options) -> Value {
             },
         }]},
         "static_resources": {
-            "listeners": [listener::ingress(options)],
+            "listeners": listener::all(options),
             "clusters": cluster::all(options),
         },
     });

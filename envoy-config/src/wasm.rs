@@ -1,4 +1,4 @@
-//! The module's three roles: the HTTP filter and the gate on every worker, and the collector singleton.
+//! The module's roles: the HTTP filter, the gate and the exchange on every worker, and the collector singleton.
 
 use serde_json::{Value, json};
 
@@ -10,6 +10,9 @@ const COLLECTOR: &str = "plimsoll_collector";
 /// Name of the upstream filter; its `root_id` too.
 pub(crate) const GATE: &str = "plimsoll_gate";
 
+/// Name of the filter that answers other proxies; its `root_id` too.
+pub(crate) const EXCHANGE: &str = "plimsoll_exchange";
+
 /// The HTTP filter, a `Wasm` message with its type.
 pub(crate) fn filter(options: &Options) -> Value {
     on_requests(options, FILTER)
@@ -18,6 +21,11 @@ pub(crate) fn filter(options: &Options) -> Value {
 /// The upstream HTTP filter that holds the head of a streamed answer until its first token.
 pub(crate) fn gate(options: &Options) -> Value {
     on_requests(options, GATE)
+}
+
+/// The HTTP filter that answers other proxies.
+pub(crate) fn exchange(options: &Options) -> Value {
+    on_requests(options, EXCHANGE)
 }
 
 fn on_requests(options: &Options, root_id: &str) -> Value {

@@ -38,7 +38,7 @@ enum Verb {
     /// Builds the module and holds it against budgets.toml
     Wasm,
     /// Runs Envoy with Plimsoll in front of your inference servers
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Replays a real trace through round robin, least request and Plimsoll, and compares
     Demo(demo::Args),
     /// Replays the demo's trace through the routers and proxies of others as well, and compares

@@ -11,6 +11,7 @@ use plimsoll_envoy::process::wait_for;
 use plimsoll_envoy::{
     AccessLog, Admin, Envoy, EnvoyBinary, HealthCheck, Host, Launch, Options, Policy, Tls, render,
 };
+use serde_json::{Value, json};
 
 use crate::failure::Failure;
 use crate::interrupt;
@@ -44,6 +45,12 @@ pub(crate) struct Args {
     /// Worker threads of Envoy
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1024))]
     concurrency: u32,
+    /// Other proxies ask here what this one does; a private address
+    #[arg(long, value_name = "IP:PORT")]
+    exchange_listen: Option<SocketAddr>,
+    /// The exchange listeners of all proxies of the pool, this one's too if you like, ip:port,ip:port,…
+    #[arg(long, value_delimiter = ',', value_parser = host)]
+    exchange_peers: Vec<SocketAddr>,
     /// Plimsoll's configuration (JSON); without it, everything is discovered
     #[arg(long)]
     config: Option<PathBuf>,
@@ -78,6 +85,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
         module: repo.module(),
         configuration,
         hot_swap: args.hot_swap.clone(),
+        exchange: args.exchange_listen,
         health_check: HealthCheck::Http(args.health_path.clone()),
         access_log: args
             .access_log
@@ -121,17 +129,35 @@ fn tls(args: &Args) -> Option<Tls> {
 
 /// The module's configuration, checked by the module's own code before Envoy sees it.
 fn configuration(args: &Args) -> Result<String, Failure> {
-    let Some(path) = &args.config else {
-        return Ok("{}".to_owned());
+    let (source, text) = match &args.config {
+        None => ("the configuration".to_owned(), "{}".to_owned()),
+        Some(path) => {
+            let source = path.display().to_string();
+            let text = fs::read_to_string(path)
+                .map_err(|error| Failure::new(format!("{source}: {error}")))?;
+            (source, text)
+        }
     };
-    let text = fs::read_to_string(path)
-        .map_err(|error| Failure::new(format!("{}: {error}", path.display())))?;
+    let text = with_peers(text, &args.exchange_peers);
     match Config::parse(text.as_bytes()) {
         Ok(_) => Ok(text),
-        Err(errors) => Err(Failure::new(format!(
-            "{} is refused:\n{errors}",
-            path.display()
-        ))),
+        Err(errors) => Err(Failure::new(format!("{source} is refused:\n{errors}"))),
+    }
+}
+
+/// `text` with `exchange.peers` set to `peers`, where there are any. What is no JSON object is for the module to refuse.
+fn with_peers(text: String, peers: &[SocketAddr]) -> String {
+    if peers.is_empty() {
+        return text;
+    }
+    match serde_json::from_str::<Value>(&text) {
+        Ok(mut value)
+            if value.get("exchange").is_none_or(Value::is_object) && value.is_object() =>
+        {
+            value["exchange"]["peers"] = json!(peers);
+            value.to_string()
+        }
+        _ => text,
     }
 }
 

@@ -58,6 +58,10 @@ fn every_mode_is_accepted_by_envoy() {
             ..base.clone()
         },
         Options {
+            exchange: Some("127.0.0.1:10001".parse().unwrap()),
+            ..base.clone()
+        },
+        Options {
             endpoints: Some(directory.path().join("endpoints.json")),
             ..base.clone()
         },
