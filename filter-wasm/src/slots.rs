@@ -4,7 +4,7 @@
 //! writes to it every tick. Slots are claimed in order and never deleted, so the first missing one ends the list.
 
 use plimsoll_core::{
-    share::{owner_of, stamp_of, tombstone},
+    share::{WORKERS, owner_of, stamp_of, tombstone},
     time::{Instant, Micros},
 };
 
@@ -16,7 +16,7 @@ use crate::{
 /// A slot that was not written for this long has lost its worker.
 pub const ABANDONED: Micros = Micros::from_millis(5000);
 /// Slots looked at; more workers than this share nothing beyond it.
-pub const SLOTS: usize = 256;
+pub const SLOTS: usize = WORKERS;
 
 /// This worker's place in the exchange.
 #[derive(Debug, Default)]

@@ -220,7 +220,8 @@ impl Exchange {
         self.own.write(now, self.life, out);
     }
 
-    /// Writes what the own workers are told of other proxies. False when it is not time to.
+    /// Writes what the own workers are told of other proxies. False when it is not time to, or none of them is heard: workers forget on
+    /// their own.
     pub fn write_others(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
         let pause = if self.news {
             self.every
@@ -233,14 +234,16 @@ impl Exchange {
         self.news = false;
         self.others_written = now;
         self.others.begin();
+        let mut heard = false;
         for peer in &self.peers {
             if let Some(share) = Share::again(&peer.share)
                 && peer.is_heard(now, self.life)
             {
                 self.others.add(now, &share);
+                heard = true;
             }
         }
         self.others.write(now, self.life, out);
-        true
+        heard
     }
 }

@@ -9,7 +9,9 @@
 //! The first block of the prompt found in fewer than 0.25/hosts of recent requests is the one that has a home (blocks shared by more
 //! would flood it). Blocks of the prompt not known at the home are credited to it times `min(2, p + p/h)`: p is the share of such
 //! credit that `cached_tokens` has confirmed, h the share of requests that went to their home, both by size of prompt and drawn to the whole where samples are few. The credit is
-//! never below 0.1 times the share of load that belongs to other routers.
+//! never below 0.1 times the share of load that belongs to other routers. Where other proxies tell which host holds what, it is never above
+//! 0.5: a guess must not outweigh what is known, and serves what two of them are asked for at once. (Without that bound prefixes that
+//! others had placed were computed again at home: 4 to 7 % more mean TTFT and up to 3 times its p99 for agents and conversations.)
 //!
 //! # Limits
 //! Learned per size class only. Where the engine never reports cached tokens, p stays at 1.
@@ -101,8 +103,8 @@ impl Homes {
     }
 
     /// Share (Q16, up to 2.0) of the unknown blocks credited to the home of a prompt of `prompt_tokens`, when `foreign` (Q16) of the
-    /// fleet's load belongs to other routers.
-    pub fn credit(&self, prompt_tokens: u64, foreign: u64) -> u64 {
+    /// fleet's load belongs to other routers. `told` says that other proxies tell what they placed where.
+    pub fn credit(&self, prompt_tokens: u64, foreign: u64, told: bool) -> u64 {
         if foreign == 0 {
             return 0;
         }
@@ -112,7 +114,8 @@ impl Homes {
         let p = class.confirmed.drawn_to(&self.all.confirmed);
         let h = class.went.drawn_to(&self.all.went).max(1);
         let credit = p.saturating_add(fixed::ratio(p, h));
-        credit.min(2 * ONE).max(foreign / 10)
+        let most = if told { ONE / 2 } else { 2 * ONE };
+        credit.min(most).max(foreign / 10)
     }
 
     /// A request of `prompt_tokens` was sent, to its home or elsewhere.

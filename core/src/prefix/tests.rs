@@ -134,27 +134,36 @@ fn homes_agree_and_are_spread_by_speed() {
 #[test]
 fn unconfirmed_credit_fades_to_its_floor() {
     let mut homes = Homes::default();
-    assert_eq!(homes.credit(1000, 0), 0, "alone, nobody else fills caches");
     assert_eq!(
-        homes.credit(1000, crate::fixed::ONE / 2),
+        homes.credit(1000, 0, false),
+        0,
+        "alone, nobody else fills caches"
+    );
+    assert_eq!(
+        homes.credit(1000, crate::fixed::ONE / 2, false),
         2 * crate::fixed::ONE
+    );
+    assert_eq!(
+        homes.credit(1000, crate::fixed::ONE / 2, true),
+        crate::fixed::ONE / 2,
+        "others tell what they hold"
     );
     for _ in 0..500 {
         homes.on_sent(1000, true);
         homes.on_confirmed(1000, 100, 0);
     }
     assert_eq!(
-        homes.credit(1000, crate::fixed::ONE / 2),
+        homes.credit(1000, crate::fixed::ONE / 2, false),
         crate::fixed::ONE / 20
     );
     assert_eq!(
-        homes.credit(100_000, crate::fixed::ONE / 2),
+        homes.credit(100_000, crate::fixed::ONE / 2, false),
         crate::fixed::ONE / 20,
         "a size without samples is believed to be as the others"
     );
     for _ in 0..100 {
         homes.on_confirmed(100_000, 100, 100);
     }
-    assert!(homes.credit(100_000, crate::fixed::ONE / 2) > crate::fixed::ONE);
-    assert!(homes.credit(1000, crate::fixed::ONE / 2) < crate::fixed::ONE / 2);
+    assert!(homes.credit(100_000, crate::fixed::ONE / 2, false) > crate::fixed::ONE);
+    assert!(homes.credit(1000, crate::fixed::ONE / 2, false) < crate::fixed::ONE / 2);
 }

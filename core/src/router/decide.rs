@@ -127,7 +127,8 @@ pub(super) fn decide(
     let (mut credit, mut home) = (0, None);
     if gathered {
         match_prefix(router, request);
-        credit = router.homes.credit(estimate.prompt_tokens, foreign);
+        let told = router.hears_proxies();
+        credit = router.homes.credit(estimate.prompt_tokens, foreign, told);
         if credit > 0 {
             home = home_key(router, now, request).and_then(|key| home_of(router, key));
         }

@@ -207,7 +207,12 @@ impl Router {
         share::write(out, self.seed, now, self.ring.next, parts, blocks);
     }
 
-    /// Takes over what the worker of `slot` has written. Damaged bytes, one's own, and what was read before change nothing.
+    /// Whether other proxies tell what they do.
+    pub(super) fn hears_proxies(&self) -> bool {
+        self.peers.iter().any(|peer| peer.slot >= share::WORKERS)
+    }
+
+    /// Takes over what the worker, or from [`share::WORKERS`] on the proxy, of `slot` has written. Damaged bytes, one's own, and what was read before change nothing.
     pub fn apply_share(&mut self, now: Instant, slot: usize, bytes: &[u8]) {
         let Some(share) = Share::new_checked(bytes) else {
             return;

@@ -35,6 +35,9 @@ pub const BLOCK: usize = 16;
 /// Blocks kept for the others to read; at 60 blocks a prompt, 17 prompts between two ticks.
 pub const RING: usize = 1024;
 
+/// Workers of one proxy that tell each other, at most. A slot below is a worker's, one from here on another proxy's.
+pub const WORKERS: usize = 256;
+
 /// One host of a share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Part {

@@ -8,7 +8,7 @@ use plimsoll_core::host::State;
 use plimsoll_core::prefix::block_key;
 use plimsoll_core::rng::Rng;
 use plimsoll_core::router::{Router, Ticket, Verdict};
-use plimsoll_core::share::SharedBlock;
+use plimsoll_core::share::{SharedBlock, WORKERS};
 use plimsoll_core::time::{Instant, Micros};
 
 use crate::generate::{self, earlier, one_in};
@@ -199,7 +199,7 @@ impl World {
     }
 
     fn share(&mut self) {
-        let slot = self.rng.below(3) as usize;
+        let slot = [0, 1, WORKERS][self.rng.below(3) as usize];
         // Sometimes the slot has a new owner, and sometimes it is our own.
         let owner = [10, 10, 10, 11, OWN_SEED][self.rng.below(5) as usize];
         let mut parts = Vec::new();

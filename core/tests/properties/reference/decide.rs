@@ -8,6 +8,7 @@ use plimsoll_core::request::Request;
 use plimsoll_core::rng::mix;
 use plimsoll_core::router::Step;
 use plimsoll_core::score::Terms;
+use plimsoll_core::share::WORKERS;
 use plimsoll_core::time::{Instant, Micros};
 
 use super::arithmetic::{ONE, neg_log2, over, ratio, times, towards};
@@ -98,7 +99,11 @@ impl Reference {
             let terms = vec![Terms::default(); ranked.len()];
             (ranked, terms)
         } else {
-            question.credit = self.homes.credit(question.prompt_tokens, question.foreign);
+            // Other proxies' slots come after those of workers.
+            let told = self.peers.keys().any(|slot| *slot >= WORKERS);
+            question.credit = self
+                .homes
+                .credit(question.prompt_tokens, question.foreign, told);
             if question.credit > 0 {
                 question.home = self.home(&question, &eligible);
             }

@@ -52,13 +52,14 @@ fn believed(shares: &BTreeMap<Option<u32>, Share>, prompt_tokens: u64) -> u64 {
 
 impl Homes {
     /// Share of the unknown blocks that is credited to the home.
-    pub(super) fn credit(&self, prompt_tokens: u64, foreign: u64) -> u64 {
+    pub(super) fn credit(&self, prompt_tokens: u64, foreign: u64, told: bool) -> u64 {
         if foreign == 0 {
             return 0;
         }
         let p = believed(&self.confirmed, prompt_tokens);
         let h = believed(&self.went, prompt_tokens);
-        (p + ratio(p, h)).min(2 * ONE).max(foreign / 10)
+        let most = if told { ONE / 2 } else { 2 * ONE };
+        (p + ratio(p, h)).min(most).max(foreign / 10)
     }
 
     pub(super) fn on_sent(&mut self, prompt_tokens: u64, home: bool) {
