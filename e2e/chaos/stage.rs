@@ -3,10 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll_e2e::{Fleet, Load, Setting, Stand, Tally, until};
+use plimsoll_e2e::{Figure, Fleet, Load, Setting, Stand, Tally, until};
 use serde_json::{Value, json};
-
-use crate::report::Figure;
 
 /// Worker threads of each Envoy.
 const WORKERS: u32 = 2;
@@ -155,14 +153,4 @@ pub(crate) async fn open_elsewhere(stands: &[&Stand], fleet: &Fleet) -> f64 {
 /// Envoy's own count of requests under way to the pool.
 fn active(stand: &Stand) -> f64 {
     stand.stat("cluster.pool.upstream_rq_active") as f64
-}
-
-/// The largest delay of any engine's step behind its time.
-pub(crate) async fn late(fleet: &Fleet) -> Duration {
-    let mut worst = 0;
-    for index in 0..fleet.len() {
-        let state = fleet.state(index).await.unwrap_or_default();
-        worst = worst.max(state["worst_lag_us"].as_u64().unwrap_or_default());
-    }
-    Duration::from_micros(worst)
 }

@@ -1,6 +1,7 @@
 //! Simulated engines, each in a process of its own, so that one can be killed or frozen without the others.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use plimsoll_envoy::process::{Guard, free_address};
 use serde_json::{Value, json};
@@ -109,6 +110,16 @@ impl Fleet {
     /// When it refuses.
     pub async fn heal(&self, index: usize) {
         self.fault(index, json!({"kind": "clear"})).await;
+    }
+
+    /// The largest delay of any engine's step behind its time: a machine that is too busy keeps no engine's time.
+    pub async fn late(&self) -> Duration {
+        let mut worst = 0;
+        for index in 0..self.len() {
+            let state = self.state(index).await.unwrap_or_default();
+            worst = worst.max(state["worst_lag_us"].as_u64().unwrap_or_default());
+        }
+        Duration::from_micros(worst)
     }
 
     /// An engine's own account (its `/state`); `None` when it is not there to tell.

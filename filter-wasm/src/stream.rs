@@ -8,7 +8,7 @@ use plimsoll_core::{
     observe::{Observer, Usage},
     request::{Facts, Request, Scanner, key},
     router::{Caller, Ticket, Verdict},
-    time::Instant,
+    time::{Instant, Micros},
 };
 
 use crate::{
@@ -42,6 +42,8 @@ pub struct Stream<H: Host> {
     context: u32,
     head: Head,
     caller: Option<Caller>,
+    /// Time in the queue.
+    waited: Micros,
     started: Instant,
     ticket: Option<Ticket>,
     explanation: Option<String>,
@@ -66,6 +68,7 @@ impl<H: Host> Stream<H> {
             context,
             head: Head::default(),
             caller: None,
+            waited: Micros::ZERO,
             started: Instant::ZERO,
             ticket: None,
             explanation: None,
@@ -265,7 +268,7 @@ impl<H: Host> Stream<H> {
     /// Does what was decided; `streamed` says that the answer is to be a stream.
     fn act(&mut self, worker: &mut Worker, verdict: Verdict, streamed: bool) -> Action {
         if worker.explains(self.head.explain) {
-            let text = worker.explain(&verdict);
+            let text = worker.explain(&verdict, self.caller.as_ref(), self.waited);
             if worker.writes_access_log() {
                 let _ = self
                     .host

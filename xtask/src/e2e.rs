@@ -1,4 +1,5 @@
-//! `cargo xtask e2e [CASE]`: the end-to-end tests on the real Envoy. `cargo xtask e2e chaos`: faults under load.
+//! `cargo xtask e2e [CASE]`: the end-to-end tests on the real Envoy. `cargo xtask e2e chaos`: faults under load. `cargo xtask e2e tiers`: who goes
+//! first, who waits, who is told to come back.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,11 +11,11 @@ use crate::{setup, step, wasm};
 /// Which cases to run.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A case (a file of e2e/tests), or a part of a test's name; all without it. `chaos` is the chaos suite
+    /// A case (a file of e2e/tests), or a part of a test's name; all without it. `chaos` is the chaos suite, `tiers` the overload of five tenants
     case: Option<String>,
     /// One scenario of the chaos suite; all without it
     scenario: Option<String>,
-    /// Of the chaos suite: writes every figure and its limit to this file
+    /// Of `chaos` and `tiers`: writes every figure and its limit to this file
     #[arg(long)]
     json: Option<PathBuf>,
     /// Of the chaos suite: length of its soak in seconds
@@ -25,32 +26,49 @@ pub(crate) struct Args {
     real_time: bool,
 }
 
-/// The case that is not a test but a program of its own.
+/// The cases that are not tests but programs of their own.
 const CHAOS: &str = "chaos";
+/// See [`CHAOS`].
+const TIERS: &str = "tiers";
 
 pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     setup::basics(repo)?;
-    let mut command = if args.case.as_deref() == Some(CHAOS) {
-        let mut command = chaos(repo)?;
-        command.args(&args.scenario);
-        if let Some(json) = &args.json {
-            command.arg("--json").arg(std::path::absolute(json)?);
-        }
-        if let Some(seconds) = args.soak_seconds {
-            command.args(["--soak-seconds", &seconds.to_string()]);
-        }
-        if args.real_time {
-            command.arg("--real-time");
-        }
-        command
-    } else if args.scenario.is_some() || args.json.is_some() || args.real_time {
+    let case = args.case.as_deref();
+    if case != Some(CHAOS)
+        && (args.scenario.is_some() || args.real_time || args.soak_seconds.is_some())
+    {
         return Err(Failure::new(
-            "only `e2e chaos` takes a scenario, --json and --real-time",
+            "only `e2e chaos` takes a scenario, --real-time and --soak-seconds",
         ));
-    } else {
-        command(repo, args.case.as_deref())?
+    }
+    let mut command = match case {
+        Some(CHAOS) => chaos(repo)?,
+        Some(TIERS) => tiers(repo)?,
+        _ if args.json.is_some() => {
+            return Err(Failure::new("only `e2e chaos` and `e2e tiers` take --json"));
+        }
+        _ => command(repo, case)?,
     };
+    command.args(&args.scenario);
+    if let Some(json) = &args.json {
+        command.arg("--json").arg(std::path::absolute(json)?);
+    }
+    if let Some(seconds) = args.soak_seconds {
+        command.args(["--soak-seconds", &seconds.to_string()]);
+    }
+    if args.real_time {
+        command.arg("--real-time");
+    }
     step::shown(&mut command)
+}
+
+/// The overload of five tenants, with everything it needs built.
+fn tiers(repo: &Repo) -> Result<Command, Failure> {
+    let mut command = with_artefacts(repo)?;
+    command
+        .args(["run", "--quiet", "--package", "plimsoll-e2e"])
+        .args(["--bin", "plimsoll-tiers", "--"]);
+    Ok(command)
 }
 
 /// The chaos suite, with everything it needs built.

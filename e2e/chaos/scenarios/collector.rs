@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use plimsoll_e2e::{Setting, module_with_hooks, until};
+use plimsoll_e2e::{Figure, Setting, module_with_hooks, until};
 use serde_json::json;
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::Stage;
 
 const PERIOD: Duration = Duration::from_millis(500);

@@ -3,11 +3,11 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll_e2e::{Setting, Stand, Tally};
+use plimsoll_e2e::{Figure, Setting, Stand, Tally};
 use plimsoll_envoy::Policy;
 use serde_json::json;
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::{fleet, load, setting, unaccounted};
 
 const SICK: usize = 2;

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use plimsoll_e2e::Figure;
 use serde_json::json;
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::Stage;
 
 const FLAPPING: usize = 4;

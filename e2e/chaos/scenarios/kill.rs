@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll_e2e::Tally;
+use plimsoll_e2e::{Figure, Tally};
 use serde_json::{Value, json};
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::{SLOW_START, Stage};
 
 const VICTIM: usize = 3;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll_e2e::{Protocol, Setting, chat, module_with_hooks, until, whole};
+use plimsoll_e2e::{Figure, Protocol, Setting, chat, module_with_hooks, until, whole};
 use serde_json::json;
 use tokio::time::timeout;
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::{Stage, gauge, open_elsewhere};
 
 /// How long a worker's slot may be found abandoned and its part of the gauge taken back, twice over.

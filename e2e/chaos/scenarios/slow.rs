@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use plimsoll_e2e::Figure;
 use serde_json::json;
 
-use crate::report::{Figure, Report};
-use crate::stage::{Stage, late};
+use crate::report::Report;
+use crate::stage::Stage;
 
 const SLOW: usize = 5;
 const FACTOR: f64 = 5.0;
@@ -60,7 +61,7 @@ async fn once() -> Report {
             1.5,
             "x",
         )
-        .unless_late(late(&stage.fleet).await),
+        .unless_late(stage.fleet.late().await),
         Figure::at_most(
             "its share of the requests, of an eighth",
             slowed.served_share(stage.host(SLOW)) * 8.0,

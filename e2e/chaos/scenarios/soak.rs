@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll_e2e::{Fleet, Load, Stand};
+use plimsoll_e2e::{Figure, Fleet, Load, Stand};
 use serde_json::json;
 
 use crate::memory;
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::{lost, setting, unaccounted};
 
 /// Requests a second, of engines fast enough not to queue.

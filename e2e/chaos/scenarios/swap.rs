@@ -1,9 +1,9 @@
 //! Twenty swaps of module and configuration under load, and bad ones that are refused.
 
-use plimsoll_e2e::{Setting, module, until};
+use plimsoll_e2e::{Figure, Setting, module, until};
 use serde_json::json;
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::Stage;
 
 const SWAPS: usize = 20;

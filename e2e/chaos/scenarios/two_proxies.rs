@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use plimsoll_e2e::{Stand, Tally};
+use plimsoll_e2e::{Figure, Stand, Tally};
 use serde_json::json;
 
-use crate::report::{Figure, Report};
-use crate::stage::{fleet, late, load, lost, setting, unaccounted};
+use crate::report::Report;
+use crate::stage::{fleet, load, lost, setting, unaccounted};
 
 pub(crate) async fn play() -> Report {
     let fleet = fleet(8).await;
@@ -56,7 +56,7 @@ pub(crate) async fn play() -> Report {
             2,
             "x",
         )
-        .unless_late(late(&fleet).await),
+        .unless_late(fleet.late().await),
         Figure::told("p99 TTFT of the one that sees", p99(&seeing), "ms"),
     ];
     Report::new("two_proxies", tally, figures)

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use plimsoll_e2e::{Setting, until};
+use plimsoll_e2e::{Figure, Setting, until};
 use serde_json::json;
 
-use crate::report::{Figure, Report};
+use crate::report::Report;
 use crate::stage::Stage;
 
 const DRAINED: usize = 0;

@@ -106,6 +106,8 @@ pub enum Id {
     PeersAgeMs,
     /// Requests that wait.
     Queued,
+    /// Tokens that requests have reserved and not yet settled.
+    ReservedTokens,
     /// Time that a request waited in microseconds.
     QueueWaitUs,
 }
@@ -131,7 +133,7 @@ pub const HEALTH: [Id; 9] = [
     Id::ClockJumps,
 ];
 
-pub(super) const DEFINITIONS: [(Id, Metric, &str); 51] = [
+pub(super) const DEFINITIONS: [(Id, Metric, &str); 52] = [
     (Id::Requests, Metric::Counter, "plimsoll_requests"),
     (
         Id::StepFull,
@@ -286,5 +288,10 @@ pub(super) const DEFINITIONS: [(Id, Metric, &str); 51] = [
     (Id::Peers, Metric::Gauge, "plimsoll_peers"),
     (Id::PeersAgeMs, Metric::Gauge, "plimsoll_peers_age_ms"),
     (Id::Queued, Metric::Gauge, "plimsoll_queued"),
+    (
+        Id::ReservedTokens,
+        Metric::Gauge,
+        "plimsoll_reserved_tokens",
+    ),
     (Id::QueueWaitUs, Metric::Histogram, "plimsoll_queue_wait_us"),
 ];

@@ -48,7 +48,7 @@ impl<H: Host> Stream<H> {
         let Ok(mut worker) = worker.try_borrow_mut() else {
             return;
         };
-        worker.waited(&*self.host, wait.since);
+        self.waited = worker.waited(&*self.host, wait.since);
         let action = match shed {
             Some(shed) => self.shed(&mut worker, shed),
             None => {

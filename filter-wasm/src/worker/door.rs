@@ -3,10 +3,10 @@
 use plimsoll_core::{
     admit::{Release, Shed, Waiting},
     config::Identity,
-    request::Request,
+    request::{Request, key},
     router::Verdict,
     tenant::{Claims, Denied, Member},
-    time::Instant,
+    time::{Instant, Micros},
 };
 
 use super::{Worker, recorder::Stage};
@@ -23,8 +23,8 @@ pub(super) struct Door {
     checked: bool,
     /// Roots that tick for this worker.
     roots: usize,
-    /// Waiting requests, as last published.
-    published: u64,
+    /// Waiting requests and reserved tokens, as last published.
+    published: [u64; 2],
 }
 
 impl Worker {
@@ -39,6 +39,18 @@ impl Worker {
 
     pub(crate) fn identify(&self, claims: &Claims<'_>) -> Result<Member, Denied> {
         self.router.identify(claims)
+    }
+
+    /// Names of a member's tier and tenant.
+    pub(super) fn names_of(&self, member: Member) -> (&str, &str) {
+        let config = self.config();
+        let tier = config.tiers.get(usize::from(member.tier));
+        let mut tenants = config.tenants.iter();
+        let tenant = tenants.find(|tenant| key(tenant.name.as_bytes()) == member.tenant);
+        (
+            tier.map_or("", |tier| &tier.name),
+            tenant.map_or("", |tenant| &tenant.name),
+        )
     }
 
     /// A root was configured; `new` says that it was not before.
@@ -104,19 +116,30 @@ impl Worker {
         self.router.on_leave(waiting);
     }
 
-    pub(crate) fn waited<H: Host>(&self, host: &H, since: Instant) {
+    pub(crate) fn waited<H: Host>(&self, host: &H, since: Instant) -> Micros {
         let waited = clock(host).since(since);
         self.metrics.set(host, Id::QueueWaitUs, waited.get());
+        waited
     }
 
     pub(crate) fn count_shed<H: Host>(&mut self, host: &H, shed: &Shed) {
         self.metrics.rejected(host, shed.reason.name());
     }
 
-    /// Publishes how many wait: the change, since all workers share one gauge.
-    pub(super) fn publish_waiting<H: Host>(&mut self, host: &H, waiting: u64) {
-        let delta = (waiting as i64).saturating_sub(self.door.published as i64);
-        self.door.published = waiting;
-        self.metrics.shift(host, Id::Queued, delta);
+    /// Publishes how many wait, and what is reserved.
+    pub(super) fn publish_door<H: Host>(&mut self, host: &H) {
+        let waiting: usize = self.router.waiting().sum();
+        let (_, reserved) = self.router.reserved();
+        self.publish_of_door(host, [waiting as u64, reserved]);
+    }
+
+    /// Publishes the changes, since all workers share each gauge.
+    pub(super) fn publish_of_door<H: Host>(&mut self, host: &H, values: [u64; 2]) {
+        let ids = [Id::Queued, Id::ReservedTokens];
+        for ((id, before), now) in ids.into_iter().zip(&mut self.door.published).zip(values) {
+            let delta = (now as i64).saturating_sub(*before as i64);
+            *before = now;
+            self.metrics.shift(host, id, delta);
+        }
     }
 }

@@ -210,8 +210,7 @@ impl Worker {
             (inflight > 0).then_some((of_host.address, inflight))
         });
         self.metrics.inflight(host, busy);
-        let waiting: usize = self.router.waiting().sum();
-        self.publish_waiting(host, waiting as u64);
+        self.publish_door(host);
     }
 
     /// Hands over what was counted and takes back this worker's part of the gauges that all workers share. The next tick publishes it again, if there is
@@ -220,7 +219,7 @@ impl Worker {
         self.metrics.flush(host);
         self.metrics.inflight(host, core::iter::empty());
         self.slots.give_back(host, &mut self.keys);
-        self.publish_waiting(host, 0);
+        self.publish_of_door(host, [0, 0]);
         self.root_gone();
     }
 }

@@ -245,8 +245,27 @@ impl Worker {
         verdict
     }
 
-    /// A verdict in words.
-    pub(crate) fn explain(&self, verdict: &Verdict) -> String {
+    /// A verdict in words, and whose request it is about. The tenant's name ends the line: it may have spaces.
+    pub(crate) fn explain(
+        &self,
+        verdict: &Verdict,
+        caller: Option<&Caller>,
+        waited: Micros,
+    ) -> String {
+        let mut text = self.words(verdict);
+        if let Some(caller) = caller {
+            let (tier, tenant) = self.names_of(caller.member);
+            for part in [" tier=", tier, " waited="] {
+                text.push_str(part);
+            }
+            names::push_decimal(&mut text, waited.get());
+            text.push_str("us tenant=");
+            text.push_str(tenant);
+        }
+        text
+    }
+
+    fn words(&self, verdict: &Verdict) -> String {
         match verdict {
             Verdict::Forward(decision) => {
                 Line(decision, |index| self.router.address(index)).to_string()

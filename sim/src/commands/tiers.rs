@@ -6,21 +6,13 @@ use clap::Args;
 use plimsoll_core::config::Config;
 use plimsoll_sim::engine::Fleet;
 use plimsoll_sim::report::{Percentiles, Table};
-use plimsoll_sim::tiers::{self, Outcome, Scenario, TENANTS};
+use plimsoll_sim::tiers::{self, GUARANTEED, Outcome, POLICY, Scenario, TENANTS, fair_parts, jain};
 use serde::Serialize;
 
 use super::check::{self, Check};
 
-/// Tiers and admission of the scenario; tenants come from its list.
-const POLICY: &str = r#""tiers":[
-    {"name":"realtime","max_wait_ms":2000},
-    {"name":"interactive","ceiling":0.6,"max_wait_ms":3000},
-    {"name":"batch","ceiling":0.5,"guaranteed":0.1,"max_wait_ms":3000}],
-    "admission":{"full_wait_ms":60,"starvation_ms":2500,"queue":4096}"#;
-/// The longest wait it allows, and a tick.
+/// The longest wait that the policy allows, and a tick.
 const LONGEST_WAIT_MS: f64 = 3025.0;
-/// Share of the tokens let through that `batch` is guaranteed.
-const GUARANTEED: f64 = 0.1;
 
 /// Arguments of `tiers`.
 #[derive(Args)]
@@ -90,29 +82,6 @@ fn of_tenant(outcomes: &[Outcome], tenant: usize, from: u64, to: u64) -> Got {
         cost: cost.sum(),
         wanted: counted.iter().map(|outcome| outcome.cost as f64).sum(),
     }
-}
-
-/// Jain's index: 1 when all are equal, 1/n when one has everything.
-fn jain(values: &[f64]) -> f64 {
-    let sum: f64 = values.iter().sum();
-    let squares: f64 = values.iter().map(|value| value * value).sum();
-    if squares == 0.0 {
-        return 1.0;
-    }
-    sum * sum / (values.len() as f64 * squares)
-}
-
-/// The max-min fair parts of `total` among those who want so much.
-fn fair_parts(wanted: &[f64], total: f64) -> Vec<f64> {
-    let mut parts = vec![0.0; wanted.len()];
-    let mut order: Vec<usize> = (0..wanted.len()).collect();
-    order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
-    let mut rest = total;
-    for (place, tenant) in order.iter().enumerate() {
-        parts[*tenant] = wanted[*tenant].min(rest / (order.len() - place) as f64);
-        rest -= parts[*tenant];
-    }
-    parts
 }
 
 fn config(hosts: usize, policy: &str) -> Result<Config, String> {

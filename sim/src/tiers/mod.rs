@@ -3,8 +3,10 @@
 //! The core's router is driven as the filter drives it, admission included; clients that are told to come back do so when they were told.
 //! Network delay is not modelled.
 
+mod fairness;
 mod run;
 mod scenario;
 
+pub use fairness::{fair_parts, jain};
 pub use run::{Outcome, run};
-pub use scenario::{Scenario, TENANTS, Tenant};
+pub use scenario::{GUARANTEED, POLICY, Scenario, TENANTS, Tenant};

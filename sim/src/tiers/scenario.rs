@@ -45,6 +45,15 @@ pub const TENANTS: [Tenant; 5] = [
     },
 ];
 
+/// Tiers and admission of the scenario, as fields of a configuration.
+pub const POLICY: &str = r#""tiers":[
+    {"name":"realtime","max_wait_ms":2000},
+    {"name":"interactive","ceiling":0.6,"max_wait_ms":3000},
+    {"name":"batch","ceiling":0.5,"guaranteed":0.1,"max_wait_ms":3000}],
+    "admission":{"full_wait_ms":60,"starvation_ms":2500,"queue":4096}"#;
+/// Share of the tokens let through that it guarantees to `batch`.
+pub const GUARANTEED: f64 = 0.1;
+
 /// What is asked of a fleet.
 #[derive(Clone, Debug)]
 pub struct Scenario {
