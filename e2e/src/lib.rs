@@ -5,13 +5,14 @@
 //! - [`Engines`] are the simulated inference engines, in one process; a [`Fleet`] has one for each, so that they can be
 //!   killed; [`LlamaCpp`] is a real one.
 //! - [`Echo`] is a server that tells what reached it, for what an engine does not reveal.
-//! - [`door`] has the cases in which a request is turned away.
+//! - [`door`] has the cases in which a request is turned away; [`books`] tells what thousands of requests left over.
 //! - [`Client`] speaks HTTP/1.1 or HTTP/2; [`raw`] sends bytes that no client library would; [`Load`] sends many requests
 //!   and accounts for each. A [`Figure`] stands beside its limit.
 //!
 //! Everything waits for conditions ([`until`]), and every process ends with its guard.
 
 mod artefacts;
+pub mod books;
 mod client;
 pub mod door;
 mod echo;

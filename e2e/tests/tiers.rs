@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use plimsoll_e2e::{Client, Engines, Protocol, Reply, Setting, Stand, chat, door, until, whole};
+use plimsoll_e2e::{
+    Client, Engines, Protocol, Reply, Setting, Stand, books, chat, door, until, whole,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -130,6 +132,13 @@ async fn a_client_that_leaves_and_one_that_waits_too_long_free_their_places() {
 async fn credentials_are_told_apart() {
     for case in door::cases().await {
         assert!(case.pass(), "{case:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_over_of_requests_that_fail_or_are_given_up() {
+    for figure in books::play(2000).await {
+        assert!(figure.pass(), "{}", figure.line());
     }
 }
 

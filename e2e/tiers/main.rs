@@ -1,6 +1,5 @@
 //! Tiers, tenants and the queue on the real Envoy, each figure beside its limit. `cargo xtask e2e tiers` builds what it needs and runs it.
 
-mod books;
 mod door;
 mod overload;
 
@@ -9,7 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use plimsoll_e2e::Figure;
+use plimsoll_e2e::{Figure, books};
 use serde_json::{Value, json};
 
 /// Tiers, tenants and the queue on the real Envoy, each figure beside its limit.

@@ -58,6 +58,7 @@ pub(super) struct Ask {
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) patience: Duration,
     pub(super) tries: u32,
+    pub(super) comes_back_within: Duration,
     /// How much later than told the client comes back: neither clients nor networks are punctual.
     pub(super) late: Duration,
 }
@@ -94,7 +95,9 @@ impl Ask {
                 }
             };
             match told {
-                Some(wait) if record.tries < self.tries => sleep(wait + self.late).await,
+                Some(wait) if record.tries < self.tries && wait <= self.comes_back_within => {
+                    sleep(wait + self.late).await;
+                }
                 _ => break,
             }
         }

@@ -33,8 +33,12 @@ pub struct Load {
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// Longest a client waits for one answer.
     pub patience: Duration,
+    /// Whether streams are to end with the engine's account of what they used.
+    pub usage: bool,
     /// How often a client asks that is told when to come back.
     pub tries: u32,
+    /// A client that is told to come back later than in this time does not.
+    pub comes_back_within: Duration,
     /// Makes the sequence of gaps and lengths; prompts are never alike.
     pub seed: u64,
 }
@@ -58,7 +62,9 @@ impl Load {
             output_tokens: 16,
             headers: Vec::new(),
             patience: Duration::from_secs(20),
+            usage: false,
             tries: 1,
+            comes_back_within: Duration::from_secs(15),
             seed: 1,
         }
     }
@@ -111,9 +117,11 @@ impl Load {
         // A token of the simulated engines is four bytes.
         let tokens = (f64::from(self.prompt_tokens) * scale) as usize;
         let half = u64::from(self.output_tokens / 2).max(1);
+        // Two loads with one seed have the same lengths, and must not find each other's prompts in the engines' caches.
         let text = format!(
-            "{:016x} {turn} {}",
+            "{:016x} {turn} {} {}",
             random.next(),
+            self.targets[target].port(),
             "ship ".repeat(tokens * 4 / 5)
         );
         let answer = half + random.next() % (2 * half);
@@ -121,6 +129,7 @@ impl Load {
         let body = json!({
             "model": "m",
             "stream": true,
+            "stream_options": {"include_usage": self.usage},
             "max_tokens": answer,
             "messages": [{"role": "user", "content": text}],
         });
@@ -132,6 +141,7 @@ impl Load {
             headers: self.headers.clone(),
             patience: self.patience,
             tries: self.tries,
+            comes_back_within: self.comes_back_within,
             late: Duration::from_millis(random.next() % 200),
         }
     }
