@@ -114,6 +114,11 @@ impl Exchange {
         !self.peers.is_empty()
     }
 
+    /// Shares are written this often: what is asked for once in an interval should not be one old when it is told.
+    fn step(&self) -> Micros {
+        Micros::new(self.every.get() / 4)
+    }
+
     /// Longest answer that is read, in bytes.
     pub const fn most_bytes(&self) -> usize {
         self.most_bytes
@@ -196,7 +201,7 @@ impl Exchange {
     /// Whether it is time to merge what the own workers do ([`Self::merge`], [`Self::write_own`]), and begins with it.
     pub fn begin(&mut self, now: Instant) -> bool {
         self.own.begin();
-        self.is_on() && is_over(now, self.own_written, self.every)
+        self.is_on() && is_over(now, self.own_written, self.step())
     }
 
     /// Adds what a worker does: the bytes of its slot. Those that are no share, or an old one, add nothing.
@@ -223,12 +228,8 @@ impl Exchange {
     /// Writes what the own workers are told of other proxies. False when it is not time to, or none of them is heard: workers forget on
     /// their own.
     pub fn write_others(&mut self, now: Instant, out: &mut Vec<u8>) -> bool {
-        let pause = if self.news {
-            self.every
-        } else {
-            RENEW.times(4)
-        };
-        if !self.is_on() || !is_over(now, self.others_written, Micros::new(pause.get() / 4)) {
+        let pause = if self.news { self.step() } else { RENEW };
+        if !self.is_on() || !is_over(now, self.others_written, pause) {
             return false;
         }
         self.news = false;

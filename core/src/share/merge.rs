@@ -12,7 +12,7 @@ use super::{Part, Share, SharedBlock, write};
 use crate::time::{Instant, Micros};
 
 /// Blocks kept for readers, of all that are merged.
-pub const MERGED_RING: usize = 4096;
+pub const MERGED_RING: usize = 2048;
 
 /// How far the blocks of one writer have been taken.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +27,13 @@ struct Placed {
     key: u64,
     host: u64,
     extent: u32,
-    taken: Instant,
+    /// When it was taken, as [`moment`] has it.
+    taken: u32,
+}
+
+/// Time in steps of 16 ms, as it fits beside an extent. It runs over every two years.
+const fn moment(micros: u64) -> u32 {
+    (micros >> 14) as u32
 }
 
 /// Merges shares: [`Self::begin`], [`Self::add`] for each, [`Self::write`]; over and over.
@@ -87,9 +93,18 @@ impl Merger {
                     key: block.key,
                     host,
                     extent: block.extent,
-                    taken: now,
+                    taken: moment(now.as_micros()),
                 });
             }
+        }
+        self.trim(0);
+    }
+
+    /// Lets go of the first `old` blocks and of those too many: now and then, since those that stay have to be moved.
+    fn trim(&mut self, old: usize) {
+        let too_many = self.blocks.len().saturating_sub(2 * MERGED_RING).max(old);
+        if too_many > MERGED_RING / 2 {
+            self.blocks.drain(..too_many);
         }
     }
 
@@ -147,20 +162,30 @@ impl Merger {
     /// Writes what was added since [`Self::begin`] into `out`. A block is told for as long as `keep` after it was taken, and the last
     /// [`MERGED_RING`] at most; a writer that says nothing for so long is forgotten.
     pub fn write(&mut self, now: Instant, keep: Micros, out: &mut Vec<u8>) {
-        let is_new = |taken| now.since(taken) <= keep;
-        self.writers.retain(|writer| is_new(writer.heard));
+        self.writers
+            .retain(|writer| now.since(writer.heard) <= keep);
         let too_many = self.blocks.len().saturating_sub(MERGED_RING);
-        let mut blocks = self.blocks.iter().skip(too_many);
-        let too_old = blocks.position(|block| is_new(block.taken));
-        let old = too_old.map_or(self.blocks.len(), |old| too_many + old);
-        self.blocks.drain(..old);
-        let blocks = self.blocks.iter().map(|block| SharedBlock {
-            key: block.key,
-            // One whose host nobody speaks of is a block of nobody: it counts in the running number.
-            part: self
-                .place(block.host)
-                .map_or(u32::MAX, |place| place as u32),
-            extent: block.extent,
+        let kept = self.blocks.get(too_many..).unwrap_or_default();
+        let (now_moment, keep) = (moment(now.as_micros()), moment(keep.get()));
+        let is_new = |block: &Placed| now_moment.wrapping_sub(block.taken) <= keep;
+        let old = kept.iter().position(is_new);
+        let old = too_many + old.unwrap_or(kept.len());
+        // Blocks of one prompt follow each other, and are at one host.
+        let mut last = (None, u32::MAX);
+        let blocks = self.blocks.iter().skip(old).map(|block| {
+            if last.0 != Some(block.host) {
+                // One whose host nobody speaks of is a block of nobody: it counts in the running number.
+                let place = self.place(block.host);
+                last = (
+                    Some(block.host),
+                    place.map_or(u32::MAX, |place| place as u32),
+                );
+            }
+            SharedBlock {
+                key: block.key,
+                part: last.1,
+                extent: block.extent,
+            }
         });
         write(
             out,
@@ -170,5 +195,6 @@ impl Merger {
             self.parts.iter().copied(),
             blocks,
         );
+        self.trim(old);
     }
 }

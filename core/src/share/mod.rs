@@ -79,9 +79,8 @@ pub fn write(
         part_count += 1;
     }
     for block in blocks {
-        out.extend_from_slice(&block.key.to_le_bytes());
-        out.extend_from_slice(&block.part.to_le_bytes());
-        out.extend_from_slice(&block.extent.to_le_bytes());
+        let place = (u64::from(block.extent) << 32) | u64::from(block.part);
+        out.extend_from_slice([block.key, place].map(u64::to_le_bytes).as_flattened());
         block_count += 1;
     }
     let counts = u64::from(block_count) << 32 | u64::from(part_count);

@@ -3,9 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 
+use plimsoll_core::host::{Address, Load};
+use plimsoll_core::learn::Sums;
+use plimsoll_core::share::{self, Part, SharedBlock};
+use plimsoll_core::time::Instant;
 use plimsoll_host::build;
 use plimsoll_host::proxy::{Hostcall, Phase};
-use plimsoll_host::scenario::{Fleet, Request, Runtime};
+use plimsoll_host::scenario::{Engine, Fleet, Peer, Request, Runtime};
 use plimsoll_host::vm::wasm::Module;
 
 use crate::common::{fleet, prompt, serve, warm};
@@ -109,6 +113,77 @@ fn instructions_stay_in_their_budget() {
     for (name, value) in measured {
         gate("fuel", name, value);
     }
+}
+
+/// What another proxy of a fleet of `hosts` says: work at each, and what it placed in the last second, about ten requests.
+fn share_of_a_proxy(proxy: u64, hosts: usize, stamp: u64) -> Vec<u8> {
+    const BLOCKS: u64 = 310;
+    let part = |host: &Engine| Part {
+        host: Address::parse(&host.address).unwrap().key(),
+        load: Load {
+            requests: 1,
+            ..Load::default()
+        },
+        sums: Sums::default(),
+        ejected_until: Instant::ZERO,
+    };
+    let engines: Vec<_> = (1..=hosts)
+        .map(|n| Engine::new(format!("10.0.{}.{}:8000", n / 250, n % 250)))
+        .collect();
+    let blocks = (0..BLOCKS).map(|n| SharedBlock {
+        key: (proxy << 40) | (stamp * BLOCKS / 5 + n),
+        part: (n / 31 % hosts as u64) as u32,
+        extent: 4096,
+    });
+    let mut out = Vec::new();
+    let next = (stamp + 5) * BLOCKS / 5;
+    let stamp = Instant::from_micros(stamp);
+    share::write(
+        &mut out,
+        proxy,
+        stamp,
+        next,
+        engines.iter().map(part),
+        blocks,
+    );
+    out
+}
+
+/// Sixteen proxies, each of ten requests a second, in front of 64 hosts.
+#[test]
+fn the_exchange_of_sixteen_proxies_stays_in_its_budget() {
+    const HOSTS: usize = 64;
+    let peer = |n: u64| format!("10.9.0.{n}:9000");
+    let peers: Vec<String> = (1..=15).map(|n| format!("{:?}", peer(n))).collect();
+    let mut fleet = fleet(Runtime::Wasm, HOSTS)
+        .fields(&format!(r#""exchange":{{"peers":[{}]}}"#, peers.join(",")))
+        .start()
+        .unwrap();
+    let mut size = 0;
+    for stamp in 1..=20 {
+        for n in 1..=15 {
+            let share = share_of_a_proxy(n, HOSTS, stamp);
+            size = share.len();
+            fleet.set_peer(&peer(n), Some(Peer::Answers(200, share)));
+        }
+        if stamp == 10 {
+            fleet.reset_fuel();
+        }
+        fleet.run_ms(200);
+    }
+    fleet.check();
+    println!("a share has {size} bytes");
+    gate(
+        "fuel",
+        "answer_of_a_proxy_64_hosts",
+        fleet.peak_fuel(Phase::CallResponse),
+    );
+    gate(
+        "fuel",
+        "tick_15_proxies_64_hosts",
+        fleet.peak_fuel(Phase::Tick),
+    );
+    gate("module", "memory_pages", fleet.peak_pages());
 }
 
 /// Calls that the module made to the host in the callbacks of streams, by phase and name.
