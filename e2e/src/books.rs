@@ -6,12 +6,17 @@ use serde_json::json;
 
 use crate::figure::Figure;
 use crate::fleet::Fleet;
-use crate::load::{Load, Tally};
+use crate::load::{Fate, Load, Record, Tally};
 use crate::stand::{Setting, Stand};
 use crate::wait::until;
 
 /// Requests a second, all kinds together.
 const RATE: f64 = 400.0;
+const WORKERS: u32 = 2;
+/// Tokens a minute of the tenant that wants more, and its place among the loads.
+const BUDGET: u32 = 60_000;
+/// See [`BUDGET`].
+const POOR: usize = 2;
 /// Longest that the books may take to be settled when all has ended.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -23,13 +28,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn play(requests: u64) -> Vec<Figure> {
     let fleet = Fleet::start(4, "h200", 20).await;
     let stand = Stand::start(Setting {
-        concurrency: 2,
+        concurrency: WORKERS,
         ..Setting::hosts(fleet.addresses.clone()).configuration(json!({
             "tiers": [{"name": "gold", "max_wait_ms": 1000}, {"name": "free", "ceiling": 0.7, "max_wait_ms": 500}],
             "tenants": [
                 {"name": "steady", "tier": "gold", "tokens_per_minute": 100_000_000},
                 {"name": "hasty", "tier": "free", "tokens_per_minute": 100_000_000},
-                {"name": "poor", "tier": "free", "tokens_per_minute": 60_000},
+                {"name": "poor", "tier": "free", "tokens_per_minute": BUDGET},
                 {"name": "narrow", "tier": "gold", "concurrent": 2},
             ],
             "identity": {"header": "x-tenant", "trusted_hops": ["127.0.0.0/8"]},
@@ -71,9 +76,15 @@ pub async fn play(requests: u64) -> Vec<Figure> {
     tokio::time::sleep(part).await;
     fleet.heal(0).await;
     tokio::time::sleep(part).await;
+    let time = loads[POOR].elapsed();
     let mut all = Tally::default();
-    for load in loads {
-        all.extend(load.stop().await);
+    let mut beyond = 0.0;
+    for (place, load) in loads.into_iter().enumerate() {
+        let tally = load.stop().await;
+        if place == POOR {
+            beyond = beyond_budget(&tally, time);
+        }
+        all.extend(tally);
     }
     let open = || {
         let metrics = stand.metrics();
@@ -114,4 +125,17 @@ pub async fn play(requests: u64) -> Vec<Figure> {
             "",
         ),
     ]
+}
+
+/// By how many of its largest requests a tenant got more than its budget of so much `time` and of the minute that it begins with.
+fn beyond_budget(tally: &Tally, time: Duration) -> f64 {
+    let tokens = |record: &Record| record.prompt_tokens + record.output_tokens;
+    let served = tally
+        .records
+        .iter()
+        .filter(|record| record.fate == Fate::Whole);
+    let used: u64 = served.clone().map(tokens).sum();
+    let largest = served.map(tokens).max().unwrap_or(1);
+    let budget = f64::from(BUDGET) * (1.0 + time.as_secs_f64() / 60.0);
+    ((used as f64 - budget) / largest as f64).max(0.0)
 }

@@ -47,8 +47,33 @@ pub struct Keys {
     pub proxy: String,
     /// What other proxies do, for the workers of this one.
     pub others: String,
-    slots: Vec<String>,
-    slot_prefix: String,
+    slots: Numbered,
+    tenants: Numbered,
+}
+
+/// Keys that differ in their last part, each built once and then used by every tick.
+#[derive(Clone, Debug)]
+struct Numbered {
+    prefix: String,
+    keys: Vec<String>,
+}
+
+impl Numbered {
+    fn new(parts: &[&str]) -> Self {
+        Self {
+            prefix: parts.concat(),
+            keys: Vec::new(),
+        }
+    }
+
+    fn get(&mut self, number: usize) -> &str {
+        while self.keys.len() <= number {
+            let mut key = self.prefix.clone();
+            push_decimal(&mut key, self.keys.len() as u64);
+            self.keys.push(key);
+        }
+        self.keys.get(number).map_or("", String::as_str)
+    }
 }
 
 impl Keys {
@@ -61,19 +86,19 @@ impl Keys {
             lease: [&prefix, "/lease"].concat(),
             proxy: [&prefix, "/proxy"].concat(),
             others: [&prefix, "/others"].concat(),
-            slots: Vec::new(),
-            slot_prefix: [&prefix, "/worker/"].concat(),
+            slots: Numbered::new(&[&prefix, "/worker/"]),
+            tenants: Numbered::new(&[&prefix, "/tenants/"]),
         }
     }
 
-    /// Key of worker slot `slot`; built once, then reused by every tick.
+    /// Key of worker slot `slot`.
     pub fn slot(&mut self, slot: usize) -> &str {
-        while self.slots.len() <= slot {
-            let mut key = self.slot_prefix.clone();
-            push_decimal(&mut key, self.slots.len() as u64);
-            self.slots.push(key);
-        }
-        self.slots.get(slot).map_or("", String::as_str)
+        self.slots.get(slot)
+    }
+
+    /// Key of what the worker in `slot` says of its tenants.
+    pub fn tenants(&mut self, slot: usize) -> &str {
+        self.tenants.get(slot)
     }
 }
 
@@ -96,6 +121,7 @@ mod tests {
         assert_eq!(keys.lease, "plimsoll/llama/lease");
         assert_eq!(keys.slot(12), "plimsoll/llama/worker/12");
         assert_eq!(keys.slot(0), "plimsoll/llama/worker/0");
+        assert_eq!(keys.tenants(1), "plimsoll/llama/tenants/1");
     }
 
     #[test]

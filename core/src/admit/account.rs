@@ -1,11 +1,14 @@
 //! A tenant's books: what it may use, has reserved, and has attained.
 
+use super::exchange::Elsewhere;
 use crate::config::Tenant;
 use crate::hash;
 use crate::time::{Instant, Micros};
 
 /// Parts of a unit that flow into a bucket of one unit a minute in a microsecond.
 const FINE: u64 = 60_000_000;
+/// Time until the workers know of each other what was taken.
+const ROUND: Micros = Micros::from_millis(25);
 /// Parts of a token of attained service, so that weights divide without loss.
 const SHARE: u64 = 256;
 
@@ -33,10 +36,15 @@ pub(super) enum Limit {
 
 /// A level that refills with time, to at most a minute's worth; it can be overdrawn by what an estimate was short of.
 #[derive(Clone, Copy, Debug, Default)]
-struct Bucket {
+pub(super) struct Bucket {
     per_minute: u64,
     level: i64,
     at: Instant,
+    /// What this worker took since its start, less what it gave back.
+    taken: i64,
+    /// What it took since the last exchange, and may take before the next one.
+    fresh: i64,
+    part: i64,
 }
 
 fn fine(amount: u64) -> i64 {
@@ -63,6 +71,9 @@ impl Bucket {
         self.level = self.level.saturating_add(flow).min(capacity);
         self.at = now;
         let missing = fine(amount).min(capacity).saturating_sub(self.level);
+        if missing <= 0 && self.fresh >= self.part {
+            return Some(ROUND);
+        }
         u64::try_from(missing)
             .ok()
             .filter(|missing| *missing > 0)
@@ -70,7 +81,33 @@ impl Bucket {
     }
 
     const fn take(&mut self, amount: i64) {
+        self.follow(amount);
+        self.taken = self.taken.wrapping_add(amount);
+        self.fresh = self.fresh.saturating_add(amount);
+    }
+
+    /// Others took `amount`.
+    pub(super) const fn follow(&mut self, amount: i64) {
         self.level = self.level.saturating_sub(amount);
+    }
+
+    /// Others have no more than `level` left, and so have all.
+    pub(super) fn adopt(&mut self, level: i64) {
+        self.level = self.level.min(level);
+    }
+
+    /// What was taken, and what is left.
+    pub(super) const fn said(&self) -> [u64; 2] {
+        [self.taken as u64, self.level as u64]
+    }
+
+    /// The others know what this one of `workers` took; until they know more, each takes its part of what is left.
+    fn begin_round(&mut self, workers: u64) {
+        self.fresh = 0;
+        self.part = match workers {
+            0 | 1 => i64::MAX,
+            _ => (self.level / i64::try_from(workers).unwrap_or(i64::MAX)).max(1),
+        };
     }
 }
 
@@ -82,8 +119,8 @@ pub(super) struct Account {
     pub(super) listed: bool,
     pub(super) weight: u64,
     concurrent: u64,
-    requests: Bucket,
-    tokens: Bucket,
+    pub(super) requests: Bucket,
+    pub(super) tokens: Bucket,
     /// Requests that hold a reservation.
     pub(super) live: u64,
     /// Tokens that they hold.
@@ -97,6 +134,13 @@ pub(super) struct Account {
     pub(super) waiting_cost: u64,
     /// Cost of the requests that were told to come back and may still do.
     pub(super) promised: u64,
+    /// Cost attained here since the start, less what was given back.
+    pub(super) served: i64,
+    /// The same books at the other workers.
+    pub(super) elsewhere: Elsewhere,
+    /// Requests begun since the last exchange, and that may begin before the next one.
+    fresh: u64,
+    part: u64,
 }
 
 impl Account {
@@ -116,8 +160,13 @@ impl Account {
             waiting: 0,
             waiting_cost: 0,
             promised: 0,
+            served: 0,
+            elsewhere: Elsewhere::default(),
+            fresh: 0,
+            part: u64::MAX,
         };
         account.configure(tenant);
+        account.begin_round(1);
         account
     }
 
@@ -133,7 +182,8 @@ impl Account {
     /// Reserves what a request may need.
     #[inline(never)]
     pub(super) fn reserve(&mut self, now: Instant, hold: &Hold) -> Result<(), (Limit, Micros)> {
-        if self.concurrent > 0 && self.live >= self.concurrent {
+        let live = self.live.saturating_add(self.elsewhere.live);
+        if self.concurrent > 0 && (live >= self.concurrent || self.fresh >= self.part) {
             return Err((Limit::Concurrent, Micros::ZERO));
         }
         if let Some(wait) = self.requests.lacks(now, 1) {
@@ -145,15 +195,38 @@ impl Account {
         self.requests.take(fine(1));
         self.tokens.take(fine(hold.tokens));
         self.live += 1;
+        self.fresh += 1;
         self.reserved = self.reserved.saturating_add(hold.tokens);
         Ok(())
     }
 
+    /// The others know what this one of `workers` did.
+    pub(super) fn begin_round(&mut self, workers: u64) {
+        self.requests.begin_round(workers);
+        self.tokens.begin_round(workers);
+        let live = self.live.saturating_add(self.elsewhere.live);
+        self.fresh = 0;
+        self.part = match workers {
+            0 | 1 => u64::MAX,
+            _ => self.concurrent.saturating_sub(live).div_ceil(workers),
+        };
+    }
+
     /// The request is let through: its expected cost counts as attained.
-    pub(super) const fn attain(&mut self, cost: u64) {
-        self.attained = self
-            .attained
-            .saturating_add(cost.saturating_mul(SHARE) / self.weight);
+    pub(super) fn attain(&mut self, cost: u64) {
+        let cost = i64::try_from(cost).unwrap_or(i64::MAX);
+        self.served = self.served.wrapping_add(cost);
+        self.attain_signed(cost);
+    }
+
+    /// `cost` was attained, here or elsewhere, or given back.
+    pub(super) fn attain_signed(&mut self, cost: i64) {
+        let part = cost.unsigned_abs().saturating_mul(SHARE) / self.weight;
+        self.attained = if cost < 0 {
+            self.attained.saturating_sub(part)
+        } else {
+            self.attained.saturating_add(part)
+        };
     }
 
     /// Ends a reservation: `used` tokens of it were used, at `cost`. `sent` says that its cost counts as attained.
@@ -164,8 +237,9 @@ impl Account {
         self.live = self.live.saturating_sub(1);
         self.reserved = self.reserved.saturating_sub(hold.tokens);
         if sent {
-            let expected = hold.cost.saturating_mul(SHARE) / self.weight;
-            self.attained = self.attained.saturating_sub(expected);
+            let expected = i64::try_from(hold.cost).unwrap_or(i64::MAX);
+            self.served = self.served.wrapping_sub(expected);
+            self.attain_signed(expected.saturating_neg());
             self.attain(cost);
         }
     }

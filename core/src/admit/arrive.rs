@@ -1,7 +1,8 @@
 //! A request at the door.
 
+use super::exchange::Told;
 use super::queue::{Entry, Standing};
-use super::{Admission, Arrival, Ask, Hold, Micros, ONE, Shed, ShedReason, owed};
+use super::{Admission, Arrival, Ask, Hold, Micros, ONE, Shed, ShedReason};
 use crate::time::Instant;
 
 impl Admission {
@@ -24,12 +25,16 @@ impl Admission {
             return Arrival::Shed(self.limited(rank, limit, wait, ask));
         }
         if let Some(promise) = &on_time {
-            self.promises.keep(promise);
-            if let Some(account) = self.account(member.tenant) {
-                account.promised = account.promised.saturating_sub(promise.cost);
-            }
+            self.keep(promise);
+            self.tell_later(Told {
+                key: promise.key,
+                tenant: promise.tenant,
+                due: now,
+                cost: 0,
+            });
         }
-        let first = self.tiers.iter().take(rank + 1).all(|t| t.waiting == 0);
+        let mut before = self.tiers.iter().take(rank + 1);
+        let first = before.all(|tier| tier.waiting == 0 && tier.waiting_elsewhere == 0);
         let ceiling = self.tiers.get(rank).map_or(ONE, |tier| tier.ceiling);
         if self.open || (first && saturation < ceiling) {
             self.let_through(&hold, rank);
@@ -103,17 +108,12 @@ impl Admission {
             attained = account.attained;
             account.attain(hold.cost);
         }
-        let cost = owed(hold.cost, ONE);
-        for (place, tier) in self.tiers.iter_mut().enumerate() {
-            if place == rank {
-                tier.owed = tier.owed.saturating_sub(cost).max(-cost);
-                tier.attained = tier.attained.max(attained);
-                tier.meter.count(hold.cost);
-            }
-            if tier.waiting > 0 {
-                tier.owed = tier.owed.saturating_add(owed(hold.cost, tier.guaranteed));
-            }
+        if let Some(tier) = self.tiers.get_mut(rank) {
+            tier.attained = tier.attained.max(attained);
+            tier.meter.count(hold.cost);
+            tier.served = tier.served.saturating_add(hold.cost);
         }
+        self.count_towards(rank, hold.cost);
     }
 
     /// Makes room for a request of `tenant` in tier `rank`; false when everything that waits goes before it.

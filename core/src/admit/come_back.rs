@@ -1,17 +1,19 @@
 //! How long a request would wait, and when one that is not let in is to come back.
 
 use super::account::Limit;
-use super::{Admission, Ask, Shed, ShedReason};
+use super::exchange::Told;
+use super::{Admission, Ask, Promise, Shed, ShedReason};
 use crate::fixed;
 use crate::time::{Instant, Micros};
 
 impl Admission {
-    /// Cost a second at which requests of `tenant` leave the queue of tier `rank`; 0 when unknown.
+    /// The part of `tenant` in the cost a second that leaves the queues of tier `rank`, `all` workers' or this one's; 0 when unknown.
     #[inline(never)]
-    pub(super) fn rate(&self, rank: usize, tenant: u64) -> u64 {
+    fn rate(&self, rank: usize, tenant: u64, everywhere: bool) -> u64 {
         let (mut own, mut all) = (1, 0u64);
         for account in &self.accounts {
-            let contends = account.waiting > 0 || account.promised > 0;
+            let elsewhere = everywhere && account.elsewhere.waiting_cost > 0;
+            let contends = account.waiting > 0 || account.promised > 0 || elsewhere;
             if account.tenant == tenant || (contends && account.rank == rank) {
                 all = all.saturating_add(account.weight);
                 if account.tenant == tenant {
@@ -19,12 +21,16 @@ impl Admission {
                 }
             }
         }
-        let rate = self.tiers.get(rank).map_or(0, |tier| tier.meter.rate);
+        let rate = self.tiers.get(rank).map_or(0, |tier| {
+            let elsewhere = if everywhere { tier.rate_elsewhere } else { 0 };
+            tier.meter.rate.saturating_add(elsewhere)
+        });
         fixed::mul_div(rate, own, all)
     }
 
+    /// The time in which all workers serve `cost` of `tenant`.
     pub(super) fn time_for(&self, cost: u64, rank: usize, tenant: u64) -> Option<Micros> {
-        let rate = self.rate(rank, tenant);
+        let rate = self.rate(rank, tenant, true);
         (rate > 0).then(|| Micros::new(fixed::mul_div(cost, 1_000_000, rate)))
     }
 
@@ -35,8 +41,11 @@ impl Admission {
             .ok()
             .and_then(|place| self.accounts.get(place))
             .map_or(0, |account| account.waiting_cost);
-        self.time_for(ahead.saturating_add(cost), rank, tenant)
-            .unwrap_or_default()
+        let rate = self.rate(rank, tenant, false);
+        if rate == 0 {
+            return Micros::ZERO;
+        }
+        Micros::new(fixed::mul_div(ahead.saturating_add(cost), 1_000_000, rate))
     }
 
     /// Whether a request that would wait for `wait` is shed: never below half of what its tier allows, always above three quarters.
@@ -65,7 +74,10 @@ impl Admission {
         }
         let tenant = ask.member.tenant;
         let ahead = self.account(tenant).map_or(0, |account| {
-            account.waiting_cost.saturating_add(account.promised)
+            let waiting = account
+                .waiting_cost
+                .saturating_add(account.elsewhere.waiting_cost);
+            waiting.saturating_add(account.promised)
         });
         let longest = self.tiers.get(rank).map_or(Micros::ZERO, |t| t.max_wait);
         let wait = self
@@ -73,13 +85,42 @@ impl Admission {
             .unwrap_or(longest);
         let shed = Shed::for_now(reason, wait, ask.seed);
         let told = Micros::from_millis(u64::from(shed.retry_after).saturating_mul(1000));
-        if self.promises.give(now, tenant, ask.key, told, ask.cost)
-            && let Some(account) = self.account(tenant)
-        {
-            account.rank = rank;
-            account.promised = account.promised.saturating_add(ask.cost);
+        if self.promise(now, tenant, ask.key, told, ask.cost) {
+            if let Some(account) = self.account(tenant) {
+                account.rank = rank;
+            }
+            self.tell_later(Told {
+                key: ask.key,
+                tenant,
+                due: now + told,
+                cost: ask.cost.max(1),
+            });
         }
         shed
+    }
+
+    /// Keeps a place for the request of `key`; false when there is no room.
+    pub(super) fn promise(
+        &mut self,
+        now: Instant,
+        tenant: u64,
+        key: u64,
+        wait: Micros,
+        cost: u64,
+    ) -> bool {
+        let room = self.promises.give(now, tenant, key, wait, cost);
+        if room && let Some(account) = self.account(tenant) {
+            account.promised = account.promised.saturating_add(cost);
+        }
+        room
+    }
+
+    /// Forgets a promise, since it is kept.
+    pub(super) fn keep(&mut self, promise: &Promise) {
+        self.promises.keep(promise);
+        if let Some(account) = self.account(promise.tenant) {
+            account.promised = account.promised.saturating_sub(promise.cost);
+        }
     }
 
     #[cold]

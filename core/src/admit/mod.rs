@@ -13,11 +13,13 @@
 //! the rate at which the tier's queue has drained. Chance of being shed: 0 at half of the tier's longest wait, 1 at three quarters.
 //!
 //! # Limits
-//! Each worker has a queue of its own. Saturation is that of the hosts that serve the request's model.
+//! Each worker has a queue of its own; what tenants use and attain is shared with the others (see [`Admission::tell`]). Saturation is that of the
+//! hosts that serve the request's model.
 
 mod account;
 mod arrive;
 mod come_back;
+mod exchange;
 mod meter;
 mod promises;
 mod queue;
@@ -26,13 +28,15 @@ mod saturation;
 mod shed;
 #[cfg(test)]
 mod tests;
+mod wire;
 
 use alloc::vec::Vec;
 
 use account::Account;
 pub use account::Hold;
+use exchange::{Peer, Told};
 use meter::Meter;
-use promises::Promises;
+use promises::{Promise, Promises};
 pub use queue::Waiting;
 use queue::{Entry, Queue, Standing};
 pub(crate) use saturation::of_fleet;
@@ -101,6 +105,11 @@ struct Tier {
     /// Service attained by the tenant that was let through last.
     attained: u64,
     meter: Meter,
+    /// Cost let through here since the start.
+    served: u64,
+    /// Cost a second that leaves the other workers' queues, and requests in them.
+    rate_elsewhere: u64,
+    waiting_elsewhere: u64,
 }
 
 /// The admission control of one worker.
@@ -117,6 +126,11 @@ pub struct Admission {
     /// Whether all is let through: the configuration has no tiers any more.
     open: bool,
     now: Instant,
+    /// The other workers, and how many there are with this one.
+    peers: Vec<Peer>,
+    workers: u64,
+    /// Promises that the others do not know of.
+    told: Vec<Told>,
 }
 
 impl Admission {
@@ -132,6 +146,9 @@ impl Admission {
             queueing: true,
             open: false,
             now: Instant::ZERO,
+            peers: Vec::new(),
+            workers: 1,
+            told: Vec::new(),
         };
         admission.configure(config);
         admission
@@ -155,6 +172,9 @@ impl Admission {
                 owed: 0,
                 attained: 0,
                 meter: Meter::default(),
+                served: 0,
+                rate_elsewhere: 0,
+                waiting_elsewhere: 0,
             });
         }
         for account in &mut self.accounts {
@@ -297,6 +317,7 @@ impl Admission {
             }
         }
         self.now = now;
+        self.sum_elsewhere(now);
         for tier in &mut self.tiers {
             tier.meter.on_tick(now, tier.waiting > 0);
         }

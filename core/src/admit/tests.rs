@@ -1,3 +1,5 @@
+mod exchange;
+
 use super::*;
 use crate::rng::Rng;
 use alloc::format;

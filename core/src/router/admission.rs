@@ -146,6 +146,21 @@ impl Router {
         self.admission.as_ref().map_or((0, 0), |a| a.reserved())
     }
 
+    /// Writes what the proxy's other workers are to know of its tenants into `out`, which is emptied first, and stays empty where there are no tiers.
+    pub fn write_tenants(&mut self, now: Instant, out: &mut Vec<u8>) {
+        out.clear();
+        if let Some(admission) = &mut self.admission {
+            admission.tell(now, self.seed, out);
+        }
+    }
+
+    /// Takes over what the worker in `slot` said of its tenants.
+    pub fn apply_tenants(&mut self, now: Instant, slot: usize, said: &[u8]) {
+        if let Some(admission) = &mut self.admission {
+            admission.hear(now, slot, said);
+        }
+    }
+
     fn send(
         &mut self,
         now: Instant,

@@ -126,6 +126,15 @@ impl Worker {
         self.metrics.rejected(host, shed.reason.name());
     }
 
+    /// Tells the proxy's other workers what this one's tenants use.
+    pub(super) fn tell_of_tenants<H: Host>(&mut self, host: &H, now: Instant) {
+        if let (true, Some(slot)) = (self.router.identifies(), self.slots.own()) {
+            self.router.write_tenants(now, &mut self.share);
+            // What is not written is told by the next tick.
+            let _ = host.shared_set(self.keys.tenants(slot), &self.share, None);
+        }
+    }
+
     /// Publishes how many wait, and what is reserved.
     pub(super) fn publish_door<H: Host>(&mut self, host: &H) {
         let waiting: usize = self.router.waiting().sum();

@@ -77,14 +77,18 @@ impl Worker {
             if lost {
                 self.metrics.forget_inflight();
             }
+            self.tell_of_tenants(host, now);
         }
         self.read_shares(host, now);
     }
 
     fn read_shares<H: Host>(&mut self, host: &H, now: Instant) {
-        let (router, metrics) = (&mut self.router, &mut self.metrics);
-        let mut dead = Vec::new();
-        let apply = |slot, share: &[u8]| router.apply_share(now, slot, share);
+        let router = &mut self.router;
+        let (mut dead, mut live) = (Vec::new(), Vec::new());
+        let apply = |slot, share: &[u8]| {
+            live.push(slot);
+            router.apply_share(now, slot, share);
+        };
         let bury = |share: &[u8]| dead.push(share.to_vec());
         self.slots
             .read(host, &mut self.keys, self.me, now, apply, bury);
@@ -94,11 +98,18 @@ impl Worker {
         {
             self.router.apply_share(now, SLOTS, &others);
         }
+        if self.router.identifies() {
+            for slot in live {
+                if let Ok((said, _)) = host.shared_get(self.keys.tenants(slot)) {
+                    self.router.apply_tenants(now, slot, &said);
+                }
+            }
+        }
         // A worker that has trapped cannot take back what it had added to the gauges.
         for share in &dead {
             for part in Share::new_checked(share).iter().flat_map(Share::parts) {
                 if let Some(address) = self.router.address_of(part.host) {
-                    metrics.bury(host, address, part.load.requests);
+                    self.metrics.bury(host, address, part.load.requests);
                 }
             }
         }

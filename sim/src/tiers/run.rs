@@ -176,17 +176,19 @@ impl<'a> World<'a> {
 
     fn tick(&mut self, now: u64) {
         let at = Instant::from_micros(now);
-        let mut said = vec![Vec::new(); self.routers.len()];
-        for (router, said) in self.routers.iter_mut().zip(&mut said) {
-            router.write_share(at, said);
+        let mut said = vec![(Vec::new(), Vec::new()); self.routers.len()];
+        for (router, (share, tenants)) in self.routers.iter_mut().zip(&mut said) {
+            router.write_share(at, share);
+            router.write_tenants(at, tenants);
         }
         for listener in 0..self.routers.len() {
-            for (slot, said) in said
+            for (slot, (share, tenants)) in said
                 .iter()
                 .enumerate()
                 .filter(|(slot, _)| *slot != listener)
             {
-                self.routers[listener].apply_share(at, slot, said);
+                self.routers[listener].apply_share(at, slot, share);
+                self.routers[listener].apply_tenants(at, slot, tenants);
             }
             self.routers[listener].on_tick(at);
             while let Some(release) = self.routers[listener].next_release(at) {
