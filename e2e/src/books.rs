@@ -116,6 +116,12 @@ pub async fn play(requests: u64) -> Vec<Figure> {
             0,
             "",
         ),
+        Figure::at_most(
+            "tokens of a tenant beyond its budget, in its largest requests",
+            beyond,
+            WORKERS,
+            "",
+        ),
         Figure::at_most("requests still waiting", queued.abs(), 0, ""),
         Figure::at_most("requests still in flight", inflight.abs(), 0, ""),
         Figure::at_most(

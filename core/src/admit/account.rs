@@ -59,17 +59,24 @@ impl Bucket {
         self.level = fine(per_minute).saturating_sub(used);
     }
 
+    /// Lets in what has flowed since it was last looked at.
+    #[inline(never)]
+    pub(super) fn refill(&mut self, now: Instant) {
+        let elapsed = now.since(self.at).get().saturating_mul(self.per_minute);
+        let flow = i64::try_from(elapsed).unwrap_or(i64::MAX);
+        let capacity = fine(self.per_minute);
+        self.level = self.level.saturating_add(flow).min(capacity);
+        self.at = now;
+    }
+
     /// The time until `amount` can be taken; `None` when it can be now. More than a minute's worth needs a full bucket.
     #[inline(never)]
     fn lacks(&mut self, now: Instant, amount: u64) -> Option<Micros> {
         if self.per_minute == 0 {
             return None;
         }
+        self.refill(now);
         let capacity = fine(self.per_minute);
-        let elapsed = now.since(self.at).get().saturating_mul(self.per_minute);
-        let flow = i64::try_from(elapsed).unwrap_or(i64::MAX);
-        self.level = self.level.saturating_add(flow).min(capacity);
-        self.at = now;
         let missing = fine(amount).min(capacity).saturating_sub(self.level);
         if missing <= 0 && self.fresh >= self.part {
             return Some(ROUND);

@@ -65,9 +65,12 @@ impl Account {
         ]
     }
 
-    /// Another worker says `now`, and said `before`.
-    fn follow(&mut self, now: &TenantRow, before: Option<&TenantRow>) {
-        let [.., requests, at_requests, tokens, at_tokens] = *now;
+    /// Another worker says `row`, and said `before`.
+    fn follow(&mut self, now: Instant, row: &TenantRow, before: Option<&TenantRow>) {
+        let [.., requests, at_requests, tokens, at_tokens] = *row;
+        // What has flowed in until now must not hide what is taken.
+        self.requests.refill(now);
+        self.tokens.refill(now);
         let Some([_, _, served, _, _, requests_before, _, tokens_before, _]) = before else {
             self.requests.adopt(at_requests as i64);
             self.tokens.adopt(at_tokens as i64);
@@ -76,7 +79,7 @@ impl Account {
         let since = |now: u64, before: &u64| now.wrapping_sub(*before) as i64;
         self.requests.follow(since(requests, requests_before));
         self.tokens.follow(since(tokens, tokens_before));
-        let [_, _, served_now, ..] = now;
+        let [_, _, served_now, ..] = row;
         self.attain_signed(since(*served_now, served));
     }
 }
@@ -136,7 +139,7 @@ impl Admission {
             let before = tenants.binary_search_by_key(&tenant, |[tenant, ..]| *tenant);
             let before = before.ok().and_then(|place| tenants.get(place));
             if let Some(account) = self.account(tenant) {
-                account.follow(&row, before);
+                account.follow(now, &row, before);
             }
         }
         for (rank, ([_, served, _], [_, before, _])) in value.tiers().zip(&tiers).enumerate() {
