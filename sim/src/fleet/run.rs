@@ -1,7 +1,9 @@
 //! The event loop.
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
+
+use plimsoll_core::share::WORKERS;
 
 use super::event::{Change, Faults};
 use super::polls::Polls;
@@ -37,6 +39,9 @@ const TICK_MICROS: u64 = 25_000;
 /// Times that a request is sent when hosts refuse the connection.
 const ATTEMPTS: usize = 3;
 
+/// Which worker, and its share.
+type Said = (usize, Vec<u8>);
+
 /// What happens next; at equal times in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -45,6 +50,8 @@ enum Event {
     Poll(usize),
     Told(usize),
     Tick(usize),
+    Asked(usize),
+    Heard(usize),
     Arrival(usize),
 }
 
@@ -74,6 +81,8 @@ pub fn record(
             Event::Poll(proxy) => fleet.poll(now, proxy),
             Event::Told(proxy) => fleet.told(now, proxy),
             Event::Tick(proxy) => fleet.tick(now, proxy),
+            Event::Asked(proxy) => fleet.asked(now, proxy),
+            Event::Heard(proxy) => fleet.heard(now, proxy),
             Event::Arrival(position) => fleet.arrival(now, position),
         }
     }
@@ -99,6 +108,9 @@ struct Fleet<'a> {
     /// The workers of the first proxy, then those of the next.
     workers: Vec<Box<dyn Policy>>,
     polls: Polls,
+    /// What other proxies' workers said, by the proxy that asked, oldest first. It is heard a tick and half an interval later: proxies write
+    /// down what they would answer, and read what they have heard, at intervals of their own.
+    on_the_way: Vec<VecDeque<Vec<Said>>>,
     /// Which worker each request came to.
     owners: Vec<usize>,
     records: Vec<Record>,
@@ -141,6 +153,7 @@ impl<'a> Fleet<'a> {
             listed,
             step_ends: vec![0; setting.fleet.len()],
             polls: Polls::new(0, &[], &setting.faults, 0),
+            on_the_way: vec![VecDeque::new(); setting.routers],
             workers: (0..workers).map(policy).collect(),
             owners,
             records: vec![Record::default(); requests.len()],
@@ -163,6 +176,10 @@ impl<'a> Fleet<'a> {
                 fleet
                     .events
                     .push(Reverse((1 + random.below(TICK_MICROS), Event::Tick(proxy))));
+            }
+            if let Some(every) = fleet.exchanged(proxy) {
+                let phase = 1 + random.below(every);
+                fleet.events.push(Reverse((phase, Event::Asked(proxy))));
             }
         }
         for (position, event) in setting.faults.events.iter().enumerate() {
@@ -253,21 +270,55 @@ impl<'a> Fleet<'a> {
     }
 
     fn tick(&mut self, now: u64, proxy: usize) {
-        let workers = &mut self.workers[proxy * self.setting.workers..][..self.setting.workers];
-        let said: Vec<_> = workers.iter_mut().map(|worker| worker.say(now)).collect();
-        for (listener, worker) in workers.iter_mut().enumerate() {
-            for (slot, said) in said
-                .iter()
-                .enumerate()
-                .filter(|&(slot, _)| slot != listener)
-            {
+        let own = self.workers_of(proxy);
+        let said: Vec<_> = own
+            .clone()
+            .map(|slot| self.workers[slot].say(now))
+            .collect();
+        for listener in own.clone() {
+            for (slot, said) in own.clone().zip(&said).filter(|&(slot, _)| slot != listener) {
                 if let Some(said) = said {
-                    worker.hear(now, slot, said);
+                    self.workers[listener].hear(now, slot, said);
                 }
             }
         }
         self.events
             .push(Reverse((now + TICK_MICROS, Event::Tick(proxy))));
+    }
+
+    /// Microseconds between two times that the proxy asks the others what they do, if it does.
+    fn exchanged(&self, proxy: usize) -> Option<u64> {
+        let worker = self.workers_of(proxy).next()?;
+        self.workers[worker].exchanged()
+    }
+
+    /// The proxy asks the others: what their workers say now is on its way.
+    fn asked(&mut self, now: u64, proxy: usize) {
+        let Some(every) = self.exchanged(proxy) else {
+            return;
+        };
+        let own = self.workers_of(proxy);
+        let others = (0..self.workers.len()).filter(|slot| !own.contains(slot));
+        let mut answers = Vec::new();
+        for slot in others {
+            answers.extend(self.workers[slot].say(now).map(|said| (slot, said)));
+        }
+        self.on_the_way[proxy].push_back(answers);
+        self.events.push(Reverse((
+            now + every / 2 + TICK_MICROS,
+            Event::Heard(proxy),
+        )));
+        self.events
+            .push(Reverse((now + every, Event::Asked(proxy))));
+    }
+
+    /// What the others said when they were asked has come to the proxy's workers.
+    fn heard(&mut self, now: u64, proxy: usize) {
+        for (slot, said) in self.on_the_way[proxy].pop_front().unwrap_or_default() {
+            for listener in self.workers_of(proxy) {
+                self.workers[listener].hear(now, WORKERS + slot, &said);
+            }
+        }
     }
 
     fn arrival(&mut self, now: u64, position: usize) {

@@ -37,6 +37,8 @@ pub(super) struct CoreRouter {
     next_tick: Instant,
     tick: Micros,
     seed: u64,
+    /// Interval at which its proxy asks the others what they do, if it does.
+    exchange: Option<Micros>,
     decisions: Option<Decisions>,
     record: Vec<u8>,
     /// For the choice that the proxy itself would make when the router names no host.
@@ -44,7 +46,13 @@ pub(super) struct CoreRouter {
 }
 
 impl CoreRouter {
-    pub(super) fn new(policy: CorePolicy, told: Told, conditions: &Conditions<'_>) -> Self {
+    /// `exchanges` says that its proxy asks the others what they do.
+    pub(super) fn new(
+        policy: CorePolicy,
+        told: Told,
+        exchanges: bool,
+        conditions: &Conditions<'_>,
+    ) -> Self {
         let slowest = conditions.fleet.iter().map(|gpu| gpu.weight()).min();
         let weights: Vec<u32> = conditions
             .fleet
@@ -61,6 +69,9 @@ impl CoreRouter {
             policy,
             ..conditions.config.clone()
         };
+        if exchanges {
+            config.exchange.peers = vec![address(0)];
+        }
         if conditions.decisions.is_some() {
             config.record.every = 1;
         }
@@ -81,6 +92,7 @@ impl CoreRouter {
             .max(Micros::new(conditions.poll_micros * 5 / 2));
         Self {
             tick: config.tick,
+            exchange: exchanges.then_some(config.exchange.every),
             router: Router::new(config, conditions.seed),
             tickets: HashKeyed::default(),
             joined: vec![None; weights.len()],
@@ -221,14 +233,19 @@ impl Policy for CoreRouter {
     }
 
     fn say(&mut self, now: u64) -> Option<Vec<u8>> {
+        let now = Instant::from_micros(now);
+        self.tick(now);
         let mut said = Vec::new();
-        self.router
-            .write_share(Instant::from_micros(now), &mut said);
+        self.router.write_share(now, &mut said);
         Some(said)
     }
 
     fn hear(&mut self, now: u64, slot: usize, said: &[u8]) {
         self.router
             .apply_share(Instant::from_micros(now), slot, said);
+    }
+
+    fn exchanged(&self) -> Option<u64> {
+        self.exchange.map(Micros::get)
     }
 }

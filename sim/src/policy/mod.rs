@@ -80,12 +80,18 @@ pub trait Policy {
     fn say(&mut self, _now: u64) -> Option<Vec<u8>> {
         None
     }
-    /// What worker `slot` of the same proxy said.
+    /// What worker `slot` of the same proxy said, or from [`plimsoll_core::share::WORKERS`] on one of another proxy.
     fn hear(&mut self, _now: u64, _slot: usize, _said: &[u8]) {}
+    /// Microseconds between two times that its proxy asks the others what they do, if it does.
+    fn exchanged(&self) -> Option<u64> {
+        None
+    }
 }
 
-/// Names of the policies that are not simply one of the core's: Plimsoll told the hosts' speeds, rivals, the oracle.
-pub const OTHERS: [&str; 18] = [
+/// Names of the policies that are not simply one of the core's: Plimsoll whose proxies exchange what they do, Plimsoll told the hosts' speeds,
+/// rivals, the oracle.
+pub const OTHERS: [&str; 19] = [
+    "plimsoll_exchange",
     "plimsoll_rates",
     "lmetric",
     "gie",
@@ -142,12 +148,19 @@ pub fn make(name: &str, conditions: &Conditions<'_>) -> Option<Box<dyn Policy>> 
             CorePolicy::WeightedRoundRobin => Told::Weights,
             _ => Told::Nothing,
         };
-        return Some(Box::new(CoreRouter::new(policy, told, conditions)));
+        return Some(Box::new(CoreRouter::new(policy, told, false, conditions)));
     }
     Some(match name {
+        "plimsoll_exchange" => Box::new(CoreRouter::new(
+            CorePolicy::Plimsoll,
+            Told::Nothing,
+            true,
+            conditions,
+        )),
         "plimsoll_rates" => Box::new(CoreRouter::new(
             CorePolicy::Plimsoll,
             Told::Rates,
+            false,
             conditions,
         )),
         "lmetric" => Box::new(lmetric::Lmetric::new(conditions)),

@@ -4,7 +4,7 @@ use plimsoll_sim::fleet::ResultRow;
 use plimsoll_sim::report::{ln_composite, mean};
 
 use super::{Check, MANY, ONE};
-use crate::commands::contest::{Composite, OURS, Routers, best_rival, composites};
+use crate::commands::contest::{Composite, EXCHANGE, OURS, Routers, best_rival, composites};
 
 /// One router that polls often …
 pub(super) const FAST: Routers = Routers {
@@ -31,8 +31,8 @@ pub(super) fn against_others(rows: &[ResultRow]) -> Vec<Check> {
         checks.extend(against(rows, "all workloads"));
     }
     let all = composites(rows);
-    for routers in [ONE, MANY] {
-        checks.extend(worst_workload(&under(&all, routers), routers));
+    for (policy, routers) in [(OURS, ONE), (OURS, MANY), (EXCHANGE, MANY)] {
+        checks.extend(worst_workload(&under(&all, routers), policy, routers));
     }
     checks
 }
@@ -49,26 +49,31 @@ fn against(rows: &[ResultRow], which: &str) -> Vec<Check> {
     let all = composites(rows);
     let (one, many) = (under(&all, ONE), under(&all, MANY));
     let mut checks = Vec::new();
-    for (composites, routers, than, limit) in [
-        (&one, ONE, "round_robin", 0.19),
-        (&one, ONE, "oracle", 1.0),
-        (&many, MANY, "lmetric", 0.45),
-        (&many, MANY, "gie", 0.40),
+    for (composites, policy, routers, than, limit) in [
+        (&one, OURS, ONE, "round_robin", 0.19),
+        (&one, OURS, ONE, "oracle", 1.0),
+        (&many, OURS, MANY, "lmetric", 0.45),
+        (&many, EXCHANGE, MANY, "lmetric", 0.45),
+        (&many, OURS, MANY, "gie", 0.40),
+        (&many, EXCHANGE, MANY, "gie", 0.40),
     ] {
-        let ours = composites.iter().find(|composite| composite.policy == OURS);
+        let ours = of(composites, policy);
         if let Some(&value) = ours.and_then(|ours| ours.against.get(than)) {
-            let name = format!("composite against {than}, {which}, {routers}");
+            let name = format!("composite of {policy} against {than}, {which}, {routers}");
             checks.push(Check::at_most(name, value, limit));
         }
     }
     checks
 }
 
+fn of<'a>(composites: &[&'a Composite], policy: &str) -> Option<&'a Composite> {
+    let mut all = composites.iter();
+    all.find(|composite| composite.policy == policy).copied()
+}
+
 /// Where the best rival is furthest ahead.
-fn worst_workload(composites: &[&Composite], routers: Routers) -> Option<Check> {
-    let ours = composites
-        .iter()
-        .find(|composite| composite.policy == OURS)?;
+fn worst_workload(composites: &[&Composite], policy: &str, routers: Routers) -> Option<Check> {
+    let ours = of(composites, policy)?;
     let ratios = ours
         .cells
         .iter()
@@ -82,22 +87,29 @@ fn worst_workload(composites: &[&Composite], routers: Routers) -> Option<Check> 
             ))
         });
     let (ratio, which) = ratios.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
-    let name = format!("worst workload against its best rival, {routers} ({which})");
+    let name = format!("worst workload of {policy} against its best rival, {routers} ({which})");
     Some(Check::at_most(name, ratio, 1.02))
 }
 
 /// Growth of the mean time to first token from [`FAST`] to [`SLOW`].
 pub(super) fn slow_polls(rows: &[ResultRow]) -> Vec<Check> {
     let limits = [("agents", 1.4), ("conversation", 1.6)];
-    let checks = limits.into_iter().map(|(trace, limit)| {
-        let ttft = |routers: Routers| {
+    let limits = limits
+        .into_iter()
+        .flat_map(|(trace, limit)| [OURS, EXCHANGE].map(|policy| (trace, policy, limit)));
+    let checks = limits.filter_map(|(trace, policy, limit)| {
+        let ttft = |policy: &str, routers: Routers| {
             let own = rows.iter().filter(|row| {
-                row.trace == trace && (row.routers, row.poll_ms) == (routers.count, routers.poll_ms)
+                (row.trace.as_str(), row.policy.as_str()) == (trace, policy)
+                    && (row.routers, row.poll_ms) == (routers.count, routers.poll_ms)
             });
-            mean(&own.map(|row| row.result.ttft_ms.mean).collect::<Vec<_>>())
+            let times: Vec<f64> = own.map(|row| row.result.ttft_ms.mean).collect();
+            (!times.is_empty()).then(|| mean(&times))
         };
-        let name = format!("mean TTFT on {trace}: {SLOW}, over {FAST}");
-        Check::at_most(name, ttft(SLOW) / ttft(FAST).max(1e-9), limit)
+        // Alone a proxy has nobody to exchange with.
+        let (slow, fast) = (ttft(policy, SLOW)?, ttft(OURS, FAST)?);
+        let name = format!("mean TTFT of {policy} on {trace}: {SLOW}, over {FAST}");
+        Some(Check::at_most(name, slow / fast.max(1e-9), limit))
     });
     checks.collect()
 }

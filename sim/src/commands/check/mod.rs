@@ -14,7 +14,7 @@ use plimsoll_sim::report::Table;
 use serde::{Deserialize, Serialize};
 
 use super::arena;
-use super::contest::{Cell, Entrant, Field, Routers, default_policies};
+use super::contest::{Cell, EXCHANGE, Entrant, Field, OURS, Routers, default_policies};
 
 /// Arguments of `check`.
 #[derive(Args)]
@@ -120,7 +120,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
     let mut checks = composites::against_others(&rows);
     let slow = vec![composites::FAST, composites::SLOW];
     let equal = |cell: &&Cell| cell.is_equal() && ["agents", "conversation"].contains(&cell.name);
-    let ours = vec![Entrant::plain("plimsoll", &config)];
+    let ours = Entrant::plains(&[OURS, EXCHANGE], &config);
     let equal = cells.iter().filter(equal).collect();
     let stale = arguments.field.contest(equal, ours, slow).rows()?;
     checks.extend(composites::slow_polls(&stale));

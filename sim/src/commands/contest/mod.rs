@@ -8,7 +8,7 @@ mod score;
 pub(crate) use cells::Cell;
 pub(crate) use field::{BLOCK_TOKENS, Field, named};
 pub(crate) use hold::{Contest, Entrant, Routers};
-pub(crate) use score::{Composite, OURS, best_rival, composites};
+pub(crate) use score::{Composite, EXCHANGE, OURS, best_rival, composites};
 
 use std::path::PathBuf;
 

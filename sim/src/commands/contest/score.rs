@@ -12,6 +12,8 @@ const AGAINST: [&str; 4] = ["round_robin", "lmetric", "gie", "oracle"];
 pub(crate) const OURS: &str = "plimsoll";
 /// Policies that are told what the others have to find out, so that nobody is asked to beat them.
 const KNOWING: [&str; 4] = ["oracle", "bound", "dynamo_events", "plimsoll_rates"];
+/// Ours, of proxies that exchange what they do.
+pub(crate) const EXCHANGE: &str = "plimsoll_exchange";
 
 /// One policy under one condition; below 1 it is better than whom it is compared with.
 #[derive(Clone, Debug, Serialize)]
@@ -173,7 +175,8 @@ pub(crate) fn best_rival<'a>(
     position: usize,
 ) -> Option<(&'a str, f64)> {
     let rivals = composites.iter().filter(|composite| {
-        composite.policy != OURS && !KNOWING.contains(&composite.policy.as_str())
+        ![OURS, EXCHANGE].contains(&composite.policy.as_str())
+            && !KNOWING.contains(&composite.policy.as_str())
     });
     let figures = rivals.filter_map(|rival| Some((rival.policy.as_str(), rival.cell(position)?)));
     figures.min_by(|(_, a), (_, b)| a.total_cmp(b))
@@ -185,6 +188,7 @@ pub(crate) fn by_workload(composites: &[&Composite]) -> Table {
         "workload",
         "load",
         OURS,
+        "exchanging",
         "LMetric",
         "GIE",
         "oracle",
@@ -213,6 +217,7 @@ pub(crate) fn by_workload(composites: &[&Composite]) -> Table {
             format!("{} {}", cell.trace, cell.fleet),
             cell.load.to_string(),
             shown(OURS),
+            shown(EXCHANGE),
             shown("lmetric"),
             shown("gie"),
             shown("oracle"),
