@@ -210,6 +210,12 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                 50..=10_000,
                 doc("Mean interval at which each is asked"),
             );
+            v.decimal(
+                "tie_band",
+                &mut e.tie_band,
+                0..=1,
+                doc("`tie_band` where there are peers, if it is larger: all choose by the same news"),
+            );
         },
     );
     millis(

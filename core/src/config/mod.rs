@@ -120,6 +120,9 @@ pub struct Exchange {
     pub cluster: String,
     /// Mean interval at which each is asked, jittered by a quarter.
     pub every: Micros,
+    /// What counts as a tie where there is an exchange: all proxies choose by the same news, so the best host of one moment would be the
+    /// best for all of them until the next.
+    pub tie_band: u64,
 }
 
 impl Exchange {
@@ -147,8 +150,8 @@ impl Default for Weights {
     fn default() -> Self {
         Self {
             prefill: 3 * fixed::ONE,
-            stall: fixed::ONE / 2,
-            crowding: fixed::ONE / 5,
+            stall: fixed::ONE * 7 / 20,
+            crowding: fixed::ONE / 10,
             kv_pressure: 5 * fixed::ONE,
             kv_limit: fixed::ONE * 4 / 5,
         }
@@ -303,7 +306,8 @@ impl Default for Config {
             exchange: Exchange {
                 peers: Vec::new(),
                 cluster: "plimsoll_poll".into(),
-                every: Micros::from_millis(200),
+                every: Micros::from_millis(100),
+                tie_band: fixed::ONE / 10,
             },
             tick: Micros::from_millis(25),
             decide_after_bytes: 64 * 1024,
@@ -356,12 +360,21 @@ impl Config {
         parse::parse(json)
     }
 
+    /// Share (Q16) by which scores may differ and still be a tie.
+    const fn ties(&self) -> u64 {
+        if self.exchange.peers.is_empty() || self.exchange.tie_band < self.tie_band {
+            self.tie_band
+        } else {
+            self.exchange.tie_band
+        }
+    }
+
     /// How a host is chosen.
     pub const fn rules(&self) -> Rules<'_> {
         Rules {
             policy: self.policy,
             weights: &self.weights,
-            tie_band: self.tie_band,
+            tie_band: self.ties(),
         }
     }
 
@@ -370,7 +383,7 @@ impl Config {
         self.shadow.enabled.then_some(Rules {
             policy: self.shadow.policy,
             weights: &self.shadow.weights,
-            tie_band: self.tie_band,
+            tie_band: self.ties(),
         })
     }
 

@@ -112,7 +112,7 @@ fn schema_and_table_name_every_field() {
     );
     assert_eq!(
         schema["properties"]["weights"]["properties"]["crowding"]["default"],
-        0.2
+        0.1
     );
     assert!(
         table.contains("| `weights.kv_limit` | 0.8 | 0 to 1 |"),
