@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use plimsoll_envoy::process::free_address;
 use plimsoll_envoy::{
-    AccessLog, Admin, Envoy, EnvoyBinary, Host, Launch, LaunchError, Options, Policy, Response, Tls,
+    AccessLog, Admin, Envoy, EnvoyBinary, Host, Jwt, Launch, LaunchError, Options, Policy,
+    Response, Tls,
 };
 use serde_json::Value;
 
@@ -37,6 +38,8 @@ pub struct Setting {
     pub access_log: bool,
     /// TLS between clients and Envoy.
     pub tls: Option<Tls>,
+    /// Tokens of clients.
+    pub jwt: Option<Jwt>,
     /// Where other proxies ask what this one does.
     pub exchange: Option<SocketAddr>,
 }
@@ -54,6 +57,7 @@ impl Setting {
             concurrency: 1,
             access_log: false,
             tls: None,
+            jwt: None,
             exchange: None,
         }
     }
@@ -110,6 +114,7 @@ impl Stand {
         let options = Options {
             listen: free_address()?,
             tls: setting.tls.clone(),
+            jwt: setting.jwt.clone(),
             exchange: setting.exchange,
             admin: Admin::private(directory.path()),
             hosts: setting.hosts.iter().copied().map(Host::from).collect(),

@@ -6,6 +6,7 @@ mod configuration;
 mod exchange;
 mod hostile;
 mod hot_swap;
+mod identity;
 mod ladder;
 mod metrics;
 mod pick;

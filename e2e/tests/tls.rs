@@ -11,7 +11,7 @@ use plimsoll_envoy::Tls;
 use tempfile::TempDir;
 
 /// A certificate that is its own authority, and its key, in `directory`.
-fn certify(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn certify(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
     let (certificate, key) = (
         directory.join(format!("{name}.pem")),
         directory.join(format!("{name}.key")),
@@ -32,7 +32,11 @@ fn certify(directory: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 /// What a client that trusts `authority`, and may show a certificate of its own, is answered.
-async fn ask(address: SocketAddr, authority: PathBuf, own: Option<(PathBuf, PathBuf)>) -> String {
+pub(crate) async fn ask(
+    address: SocketAddr,
+    authority: PathBuf,
+    own: Option<(PathBuf, PathBuf)>,
+) -> String {
     let asking = tokio::task::spawn_blocking(move || {
         let mut command = Command::new("openssl");
         command

@@ -19,5 +19,5 @@ mod wasm;
 
 pub use admin::{AdminClient, AdminError, Response};
 pub use envoy::{Envoy, EnvoyBinary, Launch, LaunchError};
-pub use options::{AccessLog, Admin, HealthCheck, Host, Options, Policy, Tls};
+pub use options::{AccessLog, Admin, HealthCheck, Host, Jwt, Options, Policy, Tls};
 pub use render::{render, render_discovery, render_endpoints};

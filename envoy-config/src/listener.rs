@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use serde_json::{Value, json};
 
 use crate::cluster::socket_address;
-use crate::options::{AccessLog, Options, Policy, Tls};
+use crate::options::{AccessLog, Jwt, Options, Policy, Tls};
 use crate::wasm;
 
 /// Largest prompt, in bytes, that Envoy keeps so that it can be sent again to another host.
@@ -153,12 +153,13 @@ fn route() -> Value {
 
 fn filters(options: &Options) -> Value {
     let router = router();
+    let mut filters: Vec<Value> = options.jwt.iter().map(jwt).collect();
     match (options.policy, &options.hot_swap) {
-        (Policy::RoundRobin | Policy::LeastRequest, _) => json!([router]),
+        (Policy::RoundRobin | Policy::LeastRequest, _) => {}
         (Policy::Plimsoll, None) => {
-            json!([{"name": wasm::FILTER, "typed_config": wasm::filter(options)}, router])
+            filters.push(json!({"name": wasm::FILTER, "typed_config": wasm::filter(options)}));
         }
-        (Policy::Plimsoll, Some(path)) => json!([{
+        (Policy::Plimsoll, Some(path)) => filters.push(json!({
             "name": wasm::FILTER,
             "config_discovery": {
                 "config_source": {
@@ -167,8 +168,28 @@ fn filters(options: &Options) -> Value {
                 },
                 "type_urls": ["type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"],
             },
-        }, router]),
+        })),
     }
+    filters.push(router);
+    Value::Array(filters)
+}
+
+/// Name under which the module finds what a token says (`identity.jwt_payload`).
+const PAYLOAD: &str = "jwt_payload";
+
+fn jwt(jwt: &Jwt) -> Value {
+    json!({
+        "name": "envoy.filters.http.jwt_authn",
+        "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication",
+            "providers": {"clients": {
+                "issuer": jwt.issuer,
+                "local_jwks": {"filename": jwt.keys},
+                "payload_in_metadata": PAYLOAD,
+            }},
+            "rules": [{"match": {"prefix": "/"}, "requires": {"provider_name": "clients"}}],
+        },
+    })
 }
 
 fn access_log(path: &std::path::Path) -> Value {

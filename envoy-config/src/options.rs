@@ -79,6 +79,16 @@ pub struct Tls {
     pub client_authorities: Option<PathBuf>,
 }
 
+/// Tokens that clients must bring (`authorization: Bearer`), checked by Envoy's `jwt_authn` filter before the module sees a request. What a token says is handed
+/// to the module (`identity.jwt_claim`), and the token goes no further.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Jwt {
+    /// Who must have issued them (`iss`).
+    pub issuer: String,
+    /// The keys that they are signed with, a JSON Web Key Set; read at start.
+    pub keys: PathBuf,
+}
+
 /// Everything that varies between two rendered configurations.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -86,6 +96,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// TLS of that address; `None` is plain text.
     pub tls: Option<Tls>,
+    /// Tokens of clients; `None` asks for none.
+    pub jwt: Option<Jwt>,
     /// Where the admin interface listens.
     pub admin: Admin,
     /// The servers behind the proxy.
@@ -118,6 +130,7 @@ impl Default for Options {
         Self {
             listen: local(10_000),
             tls: None,
+            jwt: None,
             admin: Admin::Unix(PathBuf::from("plimsoll-admin.sock")),
             hosts: vec![local(8_001).into(), local(8_002).into()],
             endpoints: None,

@@ -9,7 +9,8 @@ use std::time::Duration;
 use plimsoll_core::config::Config;
 use plimsoll_envoy::process::wait_for;
 use plimsoll_envoy::{
-    AccessLog, Admin, Envoy, EnvoyBinary, HealthCheck, Host, Launch, Options, Policy, Tls, render,
+    AccessLog, Admin, Envoy, EnvoyBinary, HealthCheck, Host, Jwt, Launch, Options, Policy, Tls,
+    render,
 };
 use serde_json::{Value, json};
 
@@ -39,6 +40,12 @@ pub(crate) struct Args {
     /// Turns clients away that show no certificate of these authorities (PEM)
     #[arg(long, requires = "tls_cert", value_name = "FILE")]
     tls_client_ca: Option<PathBuf>,
+    /// Clients must bring a token of this issuer (`iss`)
+    #[arg(long, requires = "jwt_keys", value_name = "ISSUER")]
+    jwt_issuer: Option<String>,
+    /// Keys that --jwt-issuer signs with (JSON Web Key Set)
+    #[arg(long, requires = "jwt_issuer", value_name = "FILE")]
+    jwt_keys: Option<PathBuf>,
     /// Puts Envoy's admin (metrics, /ready) on this TCP address; without it, on a private socket
     #[arg(long)]
     admin: Option<SocketAddr>,
@@ -80,6 +87,7 @@ pub(crate) fn run(repo: &Repo, args: &Args) -> Result<(), Failure> {
     let mut options = Options {
         listen: args.listen,
         tls: tls(args),
+        jwt: jwt(args),
         hosts: args.hosts.iter().copied().map(Host::from).collect(),
         policy: Policy::Plimsoll,
         module: repo.module(),
@@ -124,6 +132,13 @@ fn tls(args: &Args) -> Option<Tls> {
         certificate: args.tls_cert.clone()?,
         key: args.tls_key.clone()?,
         client_authorities: args.tls_client_ca.clone(),
+    })
+}
+
+fn jwt(args: &Args) -> Option<Jwt> {
+    Some(Jwt {
+        issuer: args.jwt_issuer.clone()?,
+        keys: args.jwt_keys.clone()?,
     })
 }
 
