@@ -13,6 +13,7 @@ mod pick;
 mod prompts;
 mod real_engine;
 mod replay;
+mod report;
 mod retry;
 mod streams;
 mod tiers;

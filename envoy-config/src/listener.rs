@@ -210,8 +210,9 @@ fn access_log(path: &std::path::Path) -> Value {
                 "duration_ms": "%DURATION%",
                 "first_byte_ms": "%RESPONSE_DURATION%",
                 "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
-                // Written by the module: each decision in words, and the decisions of its sample to be replayed.
+                // Written by the module: each decision and what came of it in words, and the decisions of its sample to be replayed.
                 "decision": "%FILTER_STATE(wasm.plimsoll_decision:PLAIN)%",
+                "usage": "%FILTER_STATE(wasm.plimsoll_usage:PLAIN)%",
                 "record": "%FILTER_STATE(wasm.plimsoll_record:PLAIN)%",
                 "host": "%UPSTREAM_HOST%",
                 "request_id": "%REQ(X-REQUEST-ID)%",

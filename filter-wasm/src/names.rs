@@ -15,6 +15,8 @@ pub const DECISION: &str = "x-plimsoll-decision";
 /// Property that becomes the filter state `wasm.plimsoll_decision`, for access logs.
 pub const DECISION_PROPERTY: &str = "plimsoll_decision";
 
+/// Property that becomes the filter state `wasm.plimsoll_usage`, for access logs.
+pub const USAGE_PROPERTY: &str = "plimsoll_usage";
 /// Property that becomes the filter state `wasm.plimsoll_record`, for access logs.
 pub const RECORD_PROPERTY: &str = "plimsoll_record";
 

@@ -4,6 +4,7 @@
 //! and by a discrete-event loop ([`fleet`]) that compares routing policies in a fraction of the time. Workloads come
 //! from real traces or generators ([`trace`]). Recorded decisions are made again by [`replay`].
 
+pub mod attribution;
 pub mod engine;
 pub mod fleet;
 pub mod load;

@@ -6,6 +6,7 @@
 //! arguments give the same answers on every target.
 
 mod admission;
+mod bill;
 mod book;
 mod decide;
 mod exchange;
@@ -35,6 +36,7 @@ use crate::rng;
 use crate::tenant::Directory;
 use crate::time::{Instant, Micros};
 pub use admission::Caller;
+pub use bill::Bill;
 use book::end_prefill;
 use exchange::{Peer, Ring};
 use guard::is_probe;
@@ -256,11 +258,10 @@ impl Router {
         ttft
     }
 
-    /// The request of `ticket` has ended, however it did. Calling it again does nothing.
-    pub fn on_done(&mut self, now: Instant, ticket: Ticket, outcome: Outcome) {
-        let Some(flight) = self.inflight.end(ticket) else {
-            return;
-        };
+    /// The request of `ticket` has ended, however it did: what it used. Calling it again does nothing.
+    pub fn on_done(&mut self, now: Instant, ticket: Ticket, outcome: Outcome) -> Option<Bill> {
+        let flight = self.inflight.end(ticket)?;
+        let bill = bill::of(&flight, &self.fleet, now, outcome);
         self.unbook(&flight);
         self.settle(&flight, outcome);
         let uncached = match flight.usage {
@@ -271,7 +272,7 @@ impl Router {
             self.learn(&flight, uncached);
         }
         let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
-            return;
+            return Some(bill);
         };
         let waited = now.since(flight.last_token);
         if outcome.failed
@@ -286,6 +287,7 @@ impl Router {
                 host.speed.on_end(now.since(flight.sent));
             }
         }
+        Some(bill)
     }
 
     /// Time passes: sums up what other workers said, lets go of prefills that must be over, works out speeds.

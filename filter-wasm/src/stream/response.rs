@@ -1,10 +1,10 @@
 //! What comes back: who answers, with what, and the end.
 
-use alloc::boxed::Box;
+use alloc::{boxed::Box, string::String};
 
 use plimsoll_core::{
     observe::{Body, Observer, Seen},
-    router::Outcome,
+    router::{Bill, Outcome},
 };
 
 use super::Stream;
@@ -103,9 +103,35 @@ impl<H: Host> Stream<H> {
             return;
         };
         if let Some(ticket) = self.ticket.take() {
-            worker.done(&*self.host, self.started, ticket, self.usage, outcome);
+            let bill = worker.done(&*self.host, self.started, ticket, self.usage, outcome);
+            if let (Some(bill), true) = (bill, worker.writes_access_log()) {
+                let words = usage(&bill);
+                let _ = self
+                    .host
+                    .set_property(&[names::USAGE_PROPERTY], words.as_bytes());
+            }
         }
     }
+}
+
+/// A bill in words, for the access log.
+fn usage(bill: &Bill) -> String {
+    let mut words = String::new();
+    for (name, value) in [
+        ("prompt=", bill.prompt_tokens),
+        (" cached=", bill.cached_tokens),
+        (" output=", bill.output_tokens),
+        (" gpu_us=", bill.gpu.get()),
+    ] {
+        words.push_str(name);
+        names::push_decimal(&mut words, value);
+    }
+    words.push_str(if bill.told {
+        " tokens=told"
+    } else {
+        " tokens=estimated"
+    });
+    words
 }
 
 impl<H: Host> Drop for Stream<H> {

@@ -12,7 +12,7 @@ use plimsoll_core::{
     observe::{Seen, Usage},
     request::{Kind, Request, Scanner},
     rng,
-    router::{Caller, Decision, Outcome, Router, Step, Ticket, Verdict},
+    router::{Bill, Caller, Decision, Outcome, Router, Step, Ticket, Verdict},
     time::{Instant, Micros},
 };
 
@@ -342,7 +342,7 @@ impl Worker {
         ticket: Ticket,
         usage: Option<Usage>,
         outcome: Outcome,
-    ) {
+    ) -> Option<Bill> {
         let now = clock(host);
         if let Some(usage) = usage {
             let seen = Seen {
@@ -359,7 +359,7 @@ impl Worker {
             self.metrics
                 .count(Id::CachedTokens, tokens(usage.cached_tokens.unwrap_or(0)));
         }
-        self.router.on_done(now, ticket, outcome);
+        let bill = self.router.on_done(now, ticket, outcome);
         self.metrics.count(Id::Aborted, u64::from(outcome.aborted));
         let failed = outcome.failed || (outcome.status >= 500 && !outcome.aborted);
         self.metrics.count(Id::Failed, u64::from(failed));
@@ -368,5 +368,6 @@ impl Worker {
         if now.since(self.last_tick) > NO_TICKS {
             self.publish_metrics(host, now);
         }
+        bill
     }
 }

@@ -11,6 +11,7 @@ mod load;
 mod parallel;
 mod plots;
 mod replay;
+mod report;
 mod series;
 mod tiers;
 mod workload;
@@ -46,6 +47,8 @@ enum Command {
     Load(Box<load::Arguments>),
     /// Overload a fleet with tenants of three tiers, one of them abusive: who is served, who waits, who is told to come back.
     Tiers(tiers::Arguments),
+    /// Make a bill and a service report for every tenant from a proxy's access log.
+    Report(report::Arguments),
     /// Make recorded decisions again, bit by bit, or ask what another policy would have done.
     Replay(replay::Arguments),
 }
@@ -61,6 +64,7 @@ pub(crate) fn run(cli: Cli) -> Result<(), String> {
         Command::Plots(arguments) => plots::run(&arguments),
         Command::Load(arguments) => load::run(*arguments),
         Command::Tiers(arguments) => tiers::run(&arguments),
+        Command::Report(arguments) => report::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
     }
 }

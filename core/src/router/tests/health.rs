@@ -20,7 +20,7 @@ fn run(
     let mut agenda: BTreeMap<(u64, u64), (Ticket, Option<Outcome>)> = BTreeMap::new();
     let mut picks = vec![BTreeMap::new(); seconds as usize];
     let step = |router: &mut Router, now: u64, ticket, end: Option<Outcome>| match end {
-        Some(outcome) => router.on_done(at(now), ticket, outcome),
+        Some(outcome) => drop(router.on_done(at(now), ticket, outcome)),
         None => drop(router.on_chunk(at(now), ticket, token())),
     };
     for now in 0..seconds * 1000 {
