@@ -122,6 +122,36 @@ fn a_prefix_that_one_proxy_placed_is_found_by_the_other_whatever_their_clocks() 
     }
 }
 
+/// Blocks that the share under `key` tells of.
+fn blocks(fleet: &Fleet, key: &str) -> usize {
+    let bytes = fleet.proxy().shared.get(key.as_bytes()).unwrap().0;
+    Share::new_checked(&bytes).unwrap().blocks().len()
+}
+
+#[test]
+fn what_one_proxy_placed_is_told_to_the_other_within_two_intervals() {
+    let mut two = Two::start(Runtime::Native, 0);
+    let mut waits = Vec::new();
+    for document in 0..20 {
+        // Blocks are told for a second; a prime number of steps of 10 ms meets the intervals at all their phases.
+        two.run_ms(1_810);
+        assert_eq!(blocks(&two.b, "plimsoll/pool/others"), 0);
+        let text = prompt(document, 20_000);
+        two.a.send(Request::say("m", &text).worker(1));
+        let mut waited = 0;
+        while blocks(&two.b, "plimsoll/pool/others") == 0 {
+            two.run_ms(10);
+            waited += 10;
+            assert!(waited <= 1_000, "document {document} is not told at all");
+        }
+        waits.push(waited);
+    }
+    let most = waits.iter().max().copied().unwrap();
+    let mean = waits.iter().sum::<u64>() / waits.len() as u64;
+    println!("told after {mean} ms in the mean, {most} ms at most");
+    assert!(most <= 2 * 100 + 2 * 25, "{waits:?}");
+}
+
 #[test]
 fn load_is_told_once_and_forgotten_with_the_proxy_that_had_it() {
     both(|runtime| {
