@@ -307,7 +307,7 @@ impl Default for Config {
                 peers: Vec::new(),
                 cluster: "plimsoll_poll".into(),
                 every: Micros::from_millis(100),
-                tie_band: fixed::ONE / 10,
+                tie_band: fixed::ONE / 5,
             },
             tick: Micros::from_millis(25),
             decide_after_bytes: 64 * 1024,

@@ -7,7 +7,7 @@ mod address;
 
 pub use address::{ADDRESS_BYTES, Address};
 
-use crate::fixed;
+use crate::fixed::{self, ONE};
 use crate::health::Health;
 use crate::learn::Speed;
 use crate::time::{Instant, Micros};
@@ -177,6 +177,18 @@ impl Host {
     /// Predicted time to prefill `tokens`, by requests that have ended.
     pub fn predict(&self, tokens: u64) -> Micros {
         Micros::new(fixed::mul_q16(tokens, self.speed.settled))
+    }
+
+    /// Adds what somebody else of ours had there `age` ago: the engine has gone on with what was queued.
+    pub fn add_peer(&mut self, load: &Load, age: Micros) {
+        let computed = match self.speed.per_token {
+            0 => 0,
+            per_token => fixed::mul_div(age.get(), ONE, per_token),
+        };
+        self.peers.add(&Load {
+            queued_tokens: load.queued_tokens.saturating_sub(computed),
+            ..*load
+        });
     }
 
     /// Whether it is known to serve `model`.

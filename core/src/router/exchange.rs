@@ -283,11 +283,13 @@ impl Router {
         self.peers_changed = true;
     }
 
-    /// Sums up what the other workers said last.
+    /// Sums up what the other workers, and other proxies, said last. What proxies said grows old between two exchanges, and was half an
+    /// interval old when it came: the engines have gone on with what was queued, or all proxies would shun a host that is long done.
     pub(super) fn sum_peers(&mut self, now: Instant) {
         let before = self.peers.len();
         self.peers.retain(|peer| alive(now, peer.stamp));
-        if !core::mem::take(&mut self.peers_changed) && self.peers.len() == before {
+        let changed = core::mem::take(&mut self.peers_changed) || self.peers.len() != before;
+        if !changed && !self.hears_proxies() {
             return;
         }
         for host in self.fleet.hosts_mut() {
@@ -295,13 +297,18 @@ impl Router {
             host.speed.peers = Sums::default();
         }
         for peer in &self.peers {
+            let age = if peer.slot < share::WORKERS {
+                Micros::ZERO
+            } else {
+                now.since(peer.stamp) + Micros::new(self.config.exchange.every.get() / 2)
+            };
             for (host, load, sums) in &peer.parts {
                 if let Some(host) = self.fleet.get_mut(usize::from(*host)) {
-                    host.peers.add(load);
+                    host.add_peer(load, age);
                     host.speed.peers.add(sums);
                 }
             }
         }
-        self.relearn = true;
+        self.relearn |= changed;
     }
 }

@@ -3,7 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
-use plimsoll_core::share::WORKERS;
+use plimsoll_core::share::{Merger, Share, WORKERS};
+use plimsoll_core::time::{Instant, Micros};
 
 use super::event::{Change, Faults};
 use super::polls::Polls;
@@ -36,11 +37,13 @@ pub struct Setting {
 
 /// Microseconds between two exchanges of a proxy's workers.
 const TICK_MICROS: u64 = 25_000;
+/// How long a proxy tells of a block.
+const KEPT: Micros = Micros::from_millis(1000);
 /// Times that a request is sent when hosts refuse the connection.
 const ATTEMPTS: usize = 3;
 
-/// Which worker, and its share.
-type Said = (usize, Vec<u8>);
+/// What a worker said: its share.
+type Said = Vec<u8>;
 
 /// What happens next; at equal times in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,6 +114,8 @@ struct Fleet<'a> {
     /// What other proxies' workers said, by the proxy that asked, oldest first. It is heard a tick and half an interval later: proxies write
     /// down what they would answer, and read what they have heard, at intervals of their own.
     on_the_way: Vec<VecDeque<Vec<Said>>>,
+    /// Make one share of them, as a proxy does for its workers.
+    mergers: Vec<Merger>,
     /// Which worker each request came to.
     owners: Vec<usize>,
     records: Vec<Record>,
@@ -154,6 +159,8 @@ impl<'a> Fleet<'a> {
             step_ends: vec![0; setting.fleet.len()],
             polls: Polls::new(0, &[], &setting.faults, 0),
             on_the_way: vec![VecDeque::new(); setting.routers],
+            // Nobody's name is 0.
+            mergers: vec![Merger::new(1, setting.fleet.len()); setting.routers],
             workers: (0..workers).map(policy).collect(),
             owners,
             records: vec![Record::default(); requests.len()],
@@ -301,7 +308,7 @@ impl<'a> Fleet<'a> {
         let others = (0..self.workers.len()).filter(|slot| !own.contains(slot));
         let mut answers = Vec::new();
         for slot in others {
-            answers.extend(self.workers[slot].say(now).map(|said| (slot, said)));
+            answers.extend(self.workers[slot].say(now));
         }
         self.on_the_way[proxy].push_back(answers);
         self.events.push(Reverse((
@@ -312,12 +319,19 @@ impl<'a> Fleet<'a> {
             .push(Reverse((now + every, Event::Asked(proxy))));
     }
 
-    /// What the others said when they were asked has come to the proxy's workers.
+    /// What the others said when they were asked has come to the proxy's workers, as one share.
     fn heard(&mut self, now: u64, proxy: usize) {
-        for (slot, said) in self.on_the_way[proxy].pop_front().unwrap_or_default() {
-            for listener in self.workers_of(proxy) {
-                self.workers[listener].hear(now, WORKERS + slot, &said);
-            }
+        let said = self.on_the_way[proxy].pop_front().unwrap_or_default();
+        let at = Instant::from_micros(now);
+        let merger = &mut self.mergers[proxy];
+        merger.begin();
+        for share in said.iter().filter_map(|said| Share::new_checked(said)) {
+            merger.add(at, &share);
+        }
+        let mut others = Vec::new();
+        merger.write(at, KEPT, &mut others);
+        for listener in self.workers_of(proxy) {
+            self.workers[listener].hear(now, WORKERS, &others);
         }
     }
 

@@ -21,6 +21,7 @@ use plimsoll_core::host::{Address, Load, Polled, State};
 use plimsoll_core::learn::Sums;
 use plimsoll_core::observe::{Seen, Usage};
 use plimsoll_core::router::Outcome;
+use plimsoll_core::share::WORKERS;
 use plimsoll_core::time::{Instant, Micros};
 
 use arithmetic::towards;
@@ -365,10 +366,22 @@ impl Reference {
         for host in self.hosts.values_mut() {
             (host.peers, host.peer_sums) = (Load::default(), Sums::default());
         }
-        for (address, load, sums) in self.peers.values().flat_map(|peer| &peer.parts) {
-            if let Some(address) = address {
+        let half = self.config.exchange.every.get() / 2;
+        for (slot, peer) in &self.peers {
+            // What another proxy said was half an interval old when it came.
+            let age = match slot {
+                ..WORKERS => 0,
+                _ => now.since(peer.stamp).get() + half,
+            };
+            for (address, load, sums) in &peer.parts {
+                let Some(address) = address else { continue };
                 let host = self.hosts.get_mut(address).unwrap();
-                host.peers.add(load);
+                let mut load = *load;
+                if host.per_token > 0 {
+                    let computed = arithmetic::over(age, arithmetic::ONE, host.per_token);
+                    load.queued_tokens = load.queued_tokens.saturating_sub(computed);
+                }
+                host.peers.add(&load);
                 host.peer_sums.add(sums);
             }
         }
