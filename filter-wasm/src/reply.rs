@@ -26,9 +26,10 @@ pub(crate) fn shed<H: Host>(host: &H, shed: Shed) -> Action {
         ShedReason::Denied(_) => "the request has no valid identity",
         ShedReason::TenantRemoved => "the tenant is not configured any more",
         ShedReason::QueueTimeout => "the request waited as long as its tier allows",
-        ShedReason::RequestsPerMinute | ShedReason::TokensPerMinute | ShedReason::Concurrent => {
-            "a limit of the tenant is reached"
-        }
+        ShedReason::RequestsPerMinute
+        | ShedReason::TokensPerMinute
+        | ShedReason::Concurrent
+        | ShedReason::GpuSecondsPerDay => "a limit of the tenant is reached",
         _ => "the fleet is busy",
     };
     error(

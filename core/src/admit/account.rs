@@ -1,14 +1,11 @@
 //! A tenant's books: what it may use, has reserved, and has attained.
 
+use super::bucket::Bucket;
 use super::exchange::Elsewhere;
 use crate::config::Tenant;
 use crate::hash;
 use crate::time::{Instant, Micros};
 
-/// Parts of a unit that flow into a bucket of one unit a minute in a microsecond.
-const FINE: u64 = 60_000_000;
-/// Time until the workers know of each other what was taken.
-const ROUND: Micros = Micros::from_millis(25);
 /// Parts of a token of attained service, so that weights divide without loss.
 const SHARE: u64 = 256;
 
@@ -32,90 +29,8 @@ pub(super) enum Limit {
     Tokens,
     /// Requests at once.
     Concurrent,
-}
-
-/// A level that refills with time, to at most a minute's worth; it can be overdrawn by what an estimate was short of.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Bucket {
-    per_minute: u64,
-    level: i64,
-    at: Instant,
-    /// What this worker took since its start, less what it gave back.
-    taken: i64,
-    /// What it took since the last exchange, and may take before the next one.
-    fresh: i64,
-    part: i64,
-}
-
-fn fine(amount: u64) -> i64 {
-    i64::try_from(amount.saturating_mul(FINE)).unwrap_or(i64::MAX)
-}
-
-impl Bucket {
-    /// A new limit; what was used of the old one stays used.
-    fn limit(&mut self, per_minute: u64) {
-        let used = fine(self.per_minute).saturating_sub(self.level);
-        self.per_minute = per_minute;
-        self.level = fine(per_minute).saturating_sub(used);
-    }
-
-    /// Lets in what has flowed since it was last looked at.
-    #[inline(never)]
-    pub(super) fn refill(&mut self, now: Instant) {
-        let elapsed = now.since(self.at).get().saturating_mul(self.per_minute);
-        let flow = i64::try_from(elapsed).unwrap_or(i64::MAX);
-        let capacity = fine(self.per_minute);
-        self.level = self.level.saturating_add(flow).min(capacity);
-        self.at = now;
-    }
-
-    /// The time until `amount` can be taken; `None` when it can be now. More than a minute's worth needs a full bucket.
-    #[inline(never)]
-    fn lacks(&mut self, now: Instant, amount: u64) -> Option<Micros> {
-        if self.per_minute == 0 {
-            return None;
-        }
-        self.refill(now);
-        let capacity = fine(self.per_minute);
-        let missing = fine(amount).min(capacity).saturating_sub(self.level);
-        if missing <= 0 && self.fresh >= self.part {
-            return Some(ROUND);
-        }
-        u64::try_from(missing)
-            .ok()
-            .filter(|missing| *missing > 0)
-            .map(|missing| Micros::new(missing.div_ceil(self.per_minute)))
-    }
-
-    const fn take(&mut self, amount: i64) {
-        self.follow(amount);
-        self.taken = self.taken.wrapping_add(amount);
-        self.fresh = self.fresh.saturating_add(amount);
-    }
-
-    /// Others took `amount`.
-    pub(super) const fn follow(&mut self, amount: i64) {
-        self.level = self.level.saturating_sub(amount);
-    }
-
-    /// Others have no more than `level` left, and so have all.
-    pub(super) fn adopt(&mut self, level: i64) {
-        self.level = self.level.min(level);
-    }
-
-    /// What was taken, and what is left.
-    pub(super) const fn said(&self) -> [u64; 2] {
-        [self.taken as u64, self.level as u64]
-    }
-
-    /// The others know what this one of `workers` took; until they know more, each takes its part of what is left.
-    fn begin_round(&mut self, workers: u64) {
-        self.fresh = 0;
-        self.part = match workers {
-            0 | 1 => i64::MAX,
-            _ => (self.level / i64::try_from(workers).unwrap_or(i64::MAX)).max(1),
-        };
-    }
+    /// GPU-seconds a day.
+    Gpu,
 }
 
 /// The books of one tenant.
@@ -128,6 +43,7 @@ pub(super) struct Account {
     concurrent: u64,
     pub(super) requests: Bucket,
     pub(super) tokens: Bucket,
+    pub(super) gpu: Bucket,
     /// Requests that hold a reservation.
     pub(super) live: u64,
     /// Tokens that they hold.
@@ -158,8 +74,9 @@ impl Account {
             listed: true,
             weight: 1,
             concurrent: 0,
-            requests: Bucket::default(),
-            tokens: Bucket::default(),
+            requests: Bucket::a_minute(),
+            tokens: Bucket::a_minute(),
+            gpu: Bucket::a_day(),
             live: 0,
             reserved: 0,
             attained: 0,
@@ -184,6 +101,7 @@ impl Account {
         self.concurrent = tenant.concurrent;
         self.requests.limit(tenant.requests_per_minute);
         self.tokens.limit(tenant.tokens_per_minute);
+        self.gpu.limit(tenant.gpu_seconds_per_day);
     }
 
     /// Reserves what a request may need.
@@ -199,18 +117,27 @@ impl Account {
         if let Some(wait) = self.tokens.lacks(now, hold.tokens) {
             return Err((Limit::Tokens, wait));
         }
-        self.requests.take(fine(1));
-        self.tokens.take(fine(hold.tokens));
+        // What a request takes of a GPU is known when it has ended.
+        if let Some(wait) = self.gpu.lacks(now, 0) {
+            return Err((Limit::Gpu, wait));
+        }
+        self.requests.take(self.requests.parts(1));
+        self.tokens.take(self.tokens.parts(hold.tokens));
         self.live += 1;
         self.fresh += 1;
         self.reserved = self.reserved.saturating_add(hold.tokens);
         Ok(())
     }
 
+    pub(super) const fn buckets(&mut self) -> [&mut Bucket; 3] {
+        [&mut self.requests, &mut self.tokens, &mut self.gpu]
+    }
+
     /// The others know what this one of `workers` did.
     pub(super) fn begin_round(&mut self, workers: u64) {
-        self.requests.begin_round(workers);
-        self.tokens.begin_round(workers);
+        for bucket in self.buckets() {
+            bucket.begin_round(workers);
+        }
         let live = self.live.saturating_add(self.elsewhere.live);
         self.fresh = 0;
         self.part = match workers {
@@ -239,8 +166,9 @@ impl Account {
     /// Ends a reservation: `used` tokens of it were used, at `cost`. `sent` says that its cost counts as attained.
     #[inline(never)]
     pub(super) fn settle(&mut self, hold: &Hold, used: u64, cost: u64, sent: bool) {
-        self.tokens
-            .take(fine(used).saturating_sub(fine(hold.tokens)));
+        let tokens = &mut self.tokens;
+        let (used, held) = (tokens.parts(used), tokens.parts(hold.tokens));
+        tokens.take(used.saturating_sub(held));
         self.live = self.live.saturating_sub(1);
         self.reserved = self.reserved.saturating_sub(hold.tokens);
         if sent {
@@ -251,10 +179,18 @@ impl Account {
         }
     }
 
+    /// A request took so much of a GPU; what it took is a millionth of the bucket's unit a microsecond.
+    pub(super) fn spend(&mut self, time: Micros) {
+        let parts = time
+            .get()
+            .saturating_mul(self.gpu.parts(1).unsigned_abs() / 1_000_000);
+        self.gpu.take(i64::try_from(parts).unwrap_or(i64::MAX));
+    }
+
     /// Ends the reservation of a request that got nothing.
     #[inline(never)]
     pub(super) fn refund(&mut self, hold: &Hold, sent: bool) {
-        self.requests.take(fine(1).saturating_neg());
+        self.requests.take(self.requests.parts(1).saturating_neg());
         self.settle(hold, 0, 0, sent);
     }
 }
@@ -319,6 +255,26 @@ mod tests {
             account.reserve(at(9), &hold(1)),
             Err((Limit::Tokens, Micros::new(18_060_000)))
         );
+    }
+
+    #[test]
+    fn the_gpu_time_of_a_day_runs_out_and_comes_back() {
+        let mut account = Account::new(&Tenant {
+            gpu_seconds_per_day: 8640,
+            ..Tenant::default()
+        });
+        assert_eq!(account.reserve(at(9), &hold(5)), Ok(()));
+        account.spend(Micros::from_millis(8_641_000));
+        account.settle(&hold(5), 5, 5, true);
+        let Err((Limit::Gpu, wait)) = account.reserve(at(9), &hold(5)) else {
+            panic!("nothing is left of the day");
+        };
+        assert_eq!(
+            wait.get().div_ceil(1_000_000),
+            11,
+            "a tenth of a GPU flows in"
+        );
+        assert_eq!(account.reserve(at(9 + 11), &hold(5)), Ok(()));
     }
 
     #[test]

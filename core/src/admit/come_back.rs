@@ -129,6 +129,7 @@ impl Admission {
             Limit::Requests => ShedReason::RequestsPerMinute,
             Limit::Tokens => ShedReason::TokensPerMinute,
             Limit::Concurrent => ShedReason::Concurrent,
+            Limit::Gpu => ShedReason::GpuSecondsPerDay,
         };
         let wait = if wait == Micros::ZERO {
             self.time_for(ask.cost, rank, ask.member.tenant)

@@ -50,8 +50,9 @@ pub(super) struct Elsewhere {
 
 impl Account {
     fn row(&self) -> TenantRow {
-        let ([requests, at_requests], [tokens, at_tokens]) =
-            (self.requests.said(), self.tokens.said());
+        let [requests, at_requests] = self.requests.said();
+        let [tokens, at_tokens] = self.tokens.said();
+        let [gpu, at_gpu] = self.gpu.said();
         [
             self.tenant,
             self.live,
@@ -62,25 +63,26 @@ impl Account {
             at_requests,
             tokens,
             at_tokens,
+            gpu,
+            at_gpu,
         ]
     }
 
     /// Another worker says `row`, and said `before`.
     fn follow(&mut self, now: Instant, row: &TenantRow, before: Option<&TenantRow>) {
-        let [.., requests, at_requests, tokens, at_tokens] = *row;
-        // What has flowed in until now must not hide what is taken.
-        self.requests.refill(now);
-        self.tokens.refill(now);
-        let Some([_, _, served, _, _, requests_before, _, tokens_before, _]) = before else {
-            self.requests.adopt(at_requests as i64);
-            self.tokens.adopt(at_tokens as i64);
-            return;
+        let since = |place: usize| {
+            let at = |row: &TenantRow| row.get(place).copied().unwrap_or(0);
+            before.map(|before| at(row).wrapping_sub(at(before)) as i64)
         };
-        let since = |now: u64, before: &u64| now.wrapping_sub(*before) as i64;
-        self.requests.follow(since(requests, requests_before));
-        self.tokens.follow(since(tokens, tokens_before));
-        let [_, _, served_now, ..] = row;
-        self.attain_signed(since(*served_now, served));
+        for (bucket, place) in self.buckets().into_iter().zip((5..).step_by(2)) {
+            // What has flowed in until now must not hide what is taken.
+            bucket.refill(now);
+            match since(place) {
+                Some(taken) => bucket.follow(taken),
+                None => bucket.adopt(row.get(place + 1).map_or(0, |level| *level as i64)),
+            }
+        }
+        self.attain_signed(since(2).unwrap_or(0));
     }
 }
 

@@ -18,6 +18,7 @@
 
 mod account;
 mod arrive;
+mod bucket;
 mod come_back;
 mod exchange;
 mod meter;
@@ -294,6 +295,13 @@ impl Admission {
             if !account.listed && account.live == 0 {
                 self.forget_gone();
             }
+        }
+    }
+
+    /// A request of `hold` has taken so much of a GPU.
+    pub fn spend(&mut self, hold: &Hold, gpu: Micros) {
+        if let Some(account) = self.account(hold.tenant) {
+            account.spend(gpu);
         }
     }
 

@@ -21,6 +21,8 @@ pub enum ShedReason {
     TokensPerMinute,
     /// Its tenant has as many requests at once as it may.
     Concurrent,
+    /// Its tenant's GPU-seconds of this day are used up.
+    GpuSecondsPerDay,
     /// Its tenant was removed from the configuration while it waited.
     TenantRemoved,
     /// Nobody may ask for it.
@@ -38,6 +40,7 @@ impl ShedReason {
             Self::RequestsPerMinute => "requests_per_minute",
             Self::TokensPerMinute => "tokens_per_minute",
             Self::Concurrent => "concurrent",
+            Self::GpuSecondsPerDay => "gpu_seconds_per_day",
             Self::TenantRemoved => "tenant_removed",
             Self::Denied(denied) => denied.name(),
         }

@@ -1,7 +1,7 @@
 //! What one worker tells the others of its tenants, as bytes.
 //!
 //! Layout, little-endian words of 64 bits: magic `PLTN` and version; owner; stamp in microseconds; how many tiers, tenants (from bit 16) and
-//! promises (from bit 32) follow; hash of all that follows; then 3 words a tier, 9 a tenant and 4 a promise, as the types below list them.
+//! promises (from bit 32) follow; hash of all that follows; then 3 words a tier, 11 a tenant and 4 a promise, as the types below list them.
 
 use alloc::vec::Vec;
 
@@ -10,14 +10,18 @@ use crate::hash;
 
 const MAGIC: u64 = 0x01_4e54_4c50;
 const HEADER: usize = 40;
+/// Words of a row.
+const TIER: usize = 3;
+const TENANT: usize = 11;
+const PROMISE: usize = 4;
 
 /// Cost a second that leaves the queue, cost let through since the start, requests waiting.
-pub(super) type TierRow = [u64; 3];
-/// Tenant, requests at once, cost attained since the start, cost that waits, cost promised here; then of requests and tokens what was taken since the start, and
+pub(super) type TierRow = [u64; TIER];
+/// Tenant, requests at once, cost attained since the start, cost that waits, cost promised here; then of requests, tokens and GPU time what was taken since the start, and
 /// the level.
-pub(super) type TenantRow = [u64; 9];
+pub(super) type TenantRow = [u64; TENANT];
 /// What the request is, its tenant, microseconds until it is due, its cost; no cost: the promise was kept.
-pub(super) type PromiseRow = [u64; 4];
+pub(super) type PromiseRow = [u64; PROMISE];
 
 pub(super) fn push<const N: usize>(out: &mut Vec<u8>, rows: impl Iterator<Item = [u64; N]>) -> u64 {
     let mut count = 0;
@@ -63,9 +67,9 @@ impl<'a> Value<'a> {
             [counts & 0xffff, counts >> 16 & 0xffff, counts >> 32].map(|count| count as usize);
         let [tiers, tenants, promises] = counts;
         let words = tiers
-            .saturating_mul(3)
-            .saturating_add(tenants.saturating_mul(9))
-            .saturating_add(promises.saturating_mul(4));
+            .saturating_mul(TIER)
+            .saturating_add(tenants.saturating_mul(TENANT))
+            .saturating_add(promises.saturating_mul(PROMISE));
         let rest = bytes.get(HEADER..)?;
         let sound = u64_at(bytes, 0) == MAGIC
             && rest.len() == words.saturating_mul(8)
@@ -99,11 +103,11 @@ impl<'a> Value<'a> {
 
     pub(super) fn tenants(&self) -> impl Iterator<Item = TenantRow> + 'a {
         let [tiers, tenants, _] = self.counts;
-        self.rows(tiers * 3, tenants)
+        self.rows(tiers * TIER, tenants)
     }
 
     pub(super) fn promises(&self) -> impl Iterator<Item = PromiseRow> + 'a {
         let [tiers, tenants, promises] = self.counts;
-        self.rows(tiers * 3 + tenants * 9, promises)
+        self.rows(tiers * TIER + tenants * TENANT, promises)
     }
 }

@@ -44,6 +44,8 @@ pub struct Tenant {
     pub tokens_per_minute: u64,
     /// Requests at once, queued ones included; 0 for no limit.
     pub concurrent: u64,
+    /// GPU-seconds a day; 0 for no limit.
+    pub gpu_seconds_per_day: u64,
 }
 
 /// Where the identity of a request comes from. The first source that has one counts: what the proxy vouches for, then the header
@@ -100,6 +102,7 @@ impl Default for Tenant {
             requests_per_minute: 0,
             tokens_per_minute: 0,
             concurrent: 0,
+            gpu_seconds_per_day: 0,
         }
     }
 }
@@ -197,6 +200,12 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                     doc("Requests at once, waiting ones included; 0 for no limit"),
                 ),
             ];
+            v.integer(
+                "gpu_seconds_per_day",
+                &mut t.gpu_seconds_per_day,
+                0..=100_000_000,
+                doc("GPU-seconds a day, as estimated for the access log; 0 for no limit"),
+            );
             for (name, field, text) in limits {
                 v.integer(name, field, 0..=1_000_000_000, text);
             }

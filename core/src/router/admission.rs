@@ -191,10 +191,11 @@ impl Router {
     }
 
     /// The request of `flight` has ended: its reservation with it.
-    pub(super) fn settle(&mut self, flight: &Flight, outcome: Outcome) {
+    pub(super) fn settle(&mut self, flight: &Flight, outcome: Outcome, gpu: Micros) {
         let Some(admission) = self.admission.as_mut().filter(|_| flight.hold.tenant != 0) else {
             return;
         };
+        admission.spend(&flight.hold, gpu);
         let seen = u64::from(flight.tokens);
         let refused = outcome.failed || (400..600).contains(&outcome.status);
         match flight.usage {

@@ -263,7 +263,7 @@ impl Router {
         let flight = self.inflight.end(ticket)?;
         let bill = bill::of(&flight, &self.fleet, now, outcome);
         self.unbook(&flight);
-        self.settle(&flight, outcome);
+        self.settle(&flight, outcome, bill.gpu);
         let uncached = match flight.usage {
             Some(usage) => self.on_usage(&flight, usage, outcome),
             None => flight.prompt_tokens.saturating_sub(flight.known_tokens),
