@@ -128,6 +128,7 @@ fn load(target: SocketAddr, tenant: &'static str, rate: f64, seed: u64) -> Load 
         headers: vec![(name, value)],
         patience: Duration::from_secs(60),
         tries: TRIES,
+        comes_back_within: Duration::from_secs(30),
         usage: true,
         seed,
         ..Load::on([target], rate)
