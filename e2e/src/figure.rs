@@ -79,6 +79,20 @@ impl Figure {
         self
     }
 
+    /// A time, or a ratio of times, is told and not judged.
+    #[must_use]
+    pub fn untimed(self) -> Self {
+        if ["ms", "s", "x"].contains(&self.unit) {
+            Self {
+                limit: f64::NAN,
+                relation: Relation::Told,
+                ..self
+            }
+        } else {
+            self
+        }
+    }
+
     /// What it is.
     pub fn what(&self) -> &str {
         &self.what
