@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use plimsoll_e2e::{Fate, Figure, Fleet, Load, Record, Setting, Stand, Tally};
-use plimsoll_sim::tiers::{GUARANTEED, POLICY, TENANTS, fair_parts, jain};
+use plimsoll_sim::tiers::{GUARANTEED, POLICY, TENANTS, fairness};
 use serde_json::{Value, json};
 
 /// Engines, each in a process of its own.
@@ -138,17 +138,8 @@ fn load(target: SocketAddr, tenant: &'static str, rate: f64, seed: u64) -> Load 
 /// What times and shares come to.
 fn shares(calm: &[Got], loaded: &[Got]) -> Vec<Figure> {
     let all: f64 = loaded.iter().map(|got| got.cost).sum();
-    let equal: Vec<&Got> = loaded
-        .iter()
-        .filter(|got| got.tier == "interactive")
-        .collect();
-    let wanted: Vec<f64> = equal.iter().map(|got| got.wanted).collect();
-    let parts = fair_parts(&wanted, equal.iter().map(|got| got.cost).sum());
-    let relative: Vec<f64> = equal
-        .iter()
-        .zip(&parts)
-        .map(|(got, part)| got.cost / part)
-        .collect();
+    let equal = loaded.iter().filter(|got| got.tier == "interactive");
+    let divided: Vec<(f64, f64)> = equal.map(|got| (got.wanted, got.cost)).collect();
     let ([voice, .., nightly], [calm, ..]) = (loaded, calm) else {
         return Vec::new();
     };
@@ -168,7 +159,7 @@ fn shares(calm: &[Got], loaded: &[Got]) -> Vec<Figure> {
         ),
         Figure::at_least(
             "Jain index of equal tenants' tokens, against fair parts",
-            jain(&relative),
+            fairness(&divided),
             0.95,
             "",
         ),

@@ -6,7 +6,7 @@ use clap::Args;
 use plimsoll_core::config::Config;
 use plimsoll_sim::engine::Fleet;
 use plimsoll_sim::report::{Percentiles, Table};
-use plimsoll_sim::tiers::{self, GUARANTEED, Outcome, POLICY, Scenario, TENANTS, fair_parts, jain};
+use plimsoll_sim::tiers::{self, GUARANTEED, Outcome, POLICY, Scenario, TENANTS, fairness};
 use serde::Serialize;
 
 use super::check::{self, Check};
@@ -179,19 +179,9 @@ fn table(got: &[Got]) -> Table {
 /// What the shares and times of a run come to.
 fn checks_of_shares(calm: &[Got], loaded: &[Got]) -> Vec<Check> {
     let all: f64 = loaded.iter().map(|got| got.cost).sum();
-    let equal: Vec<&Got> = TENANTS
-        .iter()
-        .zip(loaded)
-        .filter(|(tenant, _)| tenant.tier == "interactive")
-        .map(|(_, got)| got)
-        .collect();
-    let wanted: Vec<f64> = equal.iter().map(|got| got.wanted).collect();
-    let parts = fair_parts(&wanted, equal.iter().map(|got| got.cost).sum());
-    let relative: Vec<f64> = equal
-        .iter()
-        .zip(&parts)
-        .map(|(got, part)| got.cost / part)
-        .collect();
+    let equal = TENANTS.iter().zip(loaded);
+    let equal = equal.filter(|(tenant, _)| tenant.tier == "interactive");
+    let divided: Vec<(f64, f64)> = equal.map(|(_, got)| (got.wanted, got.cost)).collect();
     let [voice, .., nightly] = loaded else {
         return Vec::new();
     };
@@ -206,7 +196,7 @@ fn checks_of_shares(calm: &[Got], loaded: &[Got]) -> Vec<Check> {
         Check::at_least("share of the lowest tier", lowest, floor),
         Check::at_least(
             "Jain index of equal tenants' tokens, against max-min fair parts",
-            jain(&relative),
+            fairness(&divided),
             0.95,
         ),
     ]

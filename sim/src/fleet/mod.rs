@@ -5,6 +5,7 @@
 
 mod bound;
 mod event;
+mod exchange;
 mod flood;
 mod polls;
 mod prepare;

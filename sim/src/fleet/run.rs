@@ -1,12 +1,12 @@
 //! The event loop.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::BinaryHeap;
 
-use plimsoll_core::share::{Merger, Share, WORKERS};
-use plimsoll_core::time::{Instant, Micros};
+use plimsoll_core::share::WORKERS;
 
 use super::event::{Change, Faults};
+use super::exchange::Inbox;
 use super::polls::Polls;
 use super::prepare::Prepared;
 use super::result::{Record, Result};
@@ -37,13 +37,8 @@ pub struct Setting {
 
 /// Microseconds between two exchanges of a proxy's workers.
 const TICK_MICROS: u64 = 25_000;
-/// How long a proxy tells of a block.
-const KEPT: Micros = Micros::from_millis(1000);
 /// Times that a request is sent when hosts refuse the connection.
 const ATTEMPTS: usize = 3;
-
-/// What a worker said: its share.
-type Said = Vec<u8>;
 
 /// What happens next; at equal times in this order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,11 +106,8 @@ struct Fleet<'a> {
     /// The workers of the first proxy, then those of the next.
     workers: Vec<Box<dyn Policy>>,
     polls: Polls,
-    /// What other proxies' workers said, by the proxy that asked, oldest first. It is heard a tick and half an interval later: proxies write
-    /// down what they would answer, and read what they have heard, at intervals of their own.
-    on_the_way: Vec<VecDeque<Vec<Said>>>,
-    /// Make one share of them, as a proxy does for its workers.
-    mergers: Vec<Merger>,
+    /// What other proxies tell, by the proxy that asked.
+    inboxes: Vec<Inbox>,
     /// Which worker each request came to.
     owners: Vec<usize>,
     records: Vec<Record>,
@@ -158,9 +150,7 @@ impl<'a> Fleet<'a> {
             listed,
             step_ends: vec![0; setting.fleet.len()],
             polls: Polls::new(0, &[], &setting.faults, 0),
-            on_the_way: vec![VecDeque::new(); setting.routers],
-            // Nobody's name is 0.
-            mergers: vec![Merger::new(1, setting.fleet.len()); setting.routers],
+            inboxes: vec![Inbox::new(setting.fleet.len()); setting.routers],
             workers: (0..workers).map(policy).collect(),
             owners,
             records: vec![Record::default(); requests.len()],
@@ -299,39 +289,28 @@ impl<'a> Fleet<'a> {
         self.workers[worker].exchanged()
     }
 
-    /// The proxy asks the others: what their workers say now is on its way.
+    /// The proxy asks the others. What their workers say now is heard half an interval and a tick later: proxies write down what they would
+    /// answer, and read what they have heard, at intervals of their own.
     fn asked(&mut self, now: u64, proxy: usize) {
         let Some(every) = self.exchanged(proxy) else {
             return;
         };
         let own = self.workers_of(proxy);
-        let others = (0..self.workers.len()).filter(|slot| !own.contains(slot));
-        let mut answers = Vec::new();
-        for slot in others {
-            answers.extend(self.workers[slot].say(now));
-        }
-        self.on_the_way[proxy].push_back(answers);
-        self.events.push(Reverse((
-            now + every / 2 + TICK_MICROS,
-            Event::Heard(proxy),
-        )));
+        let workers = self.workers.iter_mut().enumerate();
+        let others = workers.filter(|(slot, _)| !own.contains(slot));
+        let shares = others.filter_map(|(_, worker)| worker.say(now)).collect();
+        self.inboxes[proxy].send(shares);
+        let heard = now + every / 2 + TICK_MICROS;
+        self.events.push(Reverse((heard, Event::Heard(proxy))));
         self.events
             .push(Reverse((now + every, Event::Asked(proxy))));
     }
 
-    /// What the others said when they were asked has come to the proxy's workers, as one share.
+    /// What the others said when they were asked has come to the proxy's workers.
     fn heard(&mut self, now: u64, proxy: usize) {
-        let said = self.on_the_way[proxy].pop_front().unwrap_or_default();
-        let at = Instant::from_micros(now);
-        let merger = &mut self.mergers[proxy];
-        merger.begin();
-        for share in said.iter().filter_map(|said| Share::new_checked(said)) {
-            merger.add(at, &share);
-        }
-        let mut others = Vec::new();
-        merger.write(at, KEPT, &mut others);
-        for listener in self.workers_of(proxy) {
-            self.workers[listener].hear(now, WORKERS, &others);
+        let others = self.inboxes[proxy].receive(now);
+        for worker in self.workers_of(proxy) {
+            self.workers[worker].hear(now, WORKERS, &others);
         }
     }
 

@@ -2,7 +2,7 @@
 
 /// Jain's index: 1 when all are equal, 1/n when one has everything.
 #[must_use]
-pub fn jain(values: &[f64]) -> f64 {
+fn jain(values: &[f64]) -> f64 {
     let sum: f64 = values.iter().sum();
     let squares: f64 = values.iter().map(|value| value * value).sum();
     if squares == 0.0 {
@@ -13,7 +13,7 @@ pub fn jain(values: &[f64]) -> f64 {
 
 /// The max-min fair parts of `total` among those who want so much.
 #[must_use]
-pub fn fair_parts(wanted: &[f64], total: f64) -> Vec<f64> {
+fn fair_parts(wanted: &[f64], total: f64) -> Vec<f64> {
     let mut parts = vec![0.0; wanted.len()];
     let mut order: Vec<usize> = (0..wanted.len()).collect();
     order.sort_by(|a, b| wanted[*a].total_cmp(&wanted[*b]));
@@ -23,6 +23,18 @@ pub fn fair_parts(wanted: &[f64], total: f64) -> Vec<f64> {
         rest -= parts[*tenant];
     }
     parts
+}
+
+/// Jain's index of what each got of its max-min fair part. `divided`: how much each wanted, and got.
+#[must_use]
+pub fn fairness(divided: &[(f64, f64)]) -> f64 {
+    let wanted: Vec<f64> = divided.iter().map(|(wanted, _)| *wanted).collect();
+    let parts = fair_parts(&wanted, divided.iter().map(|(_, got)| got).sum());
+    let relative = divided
+        .iter()
+        .zip(&parts)
+        .map(|((_, got), part)| got / part);
+    jain(&relative.collect::<Vec<f64>>())
 }
 
 #[cfg(test)]
@@ -36,5 +48,7 @@ mod tests {
         assert_eq!(jain(&[3.0, 3.0, 3.0]), 1.0);
         assert_eq!(jain(&[1.0, 0.0, 0.0, 0.0]), 0.25);
         assert_eq!(jain(&[0.0]), 1.0);
+        assert_eq!(fairness(&[(10.0, 10.0), (100.0, 25.0), (30.0, 25.0)]), 1.0);
+        assert!(fairness(&[(10.0, 10.0), (100.0, 40.0), (30.0, 10.0)]) < 0.9);
     }
 }

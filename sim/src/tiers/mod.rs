@@ -7,6 +7,6 @@ mod fairness;
 mod run;
 mod scenario;
 
-pub use fairness::{fair_parts, jain};
+pub use fairness::fairness;
 pub use run::{Outcome, run};
 pub use scenario::{GUARANTEED, POLICY, Scenario, TENANTS, Tenant};
