@@ -6,6 +6,7 @@
 
 mod discovery;
 mod exchange;
+mod listing;
 #[cfg(test)]
 mod tests;
 mod watched;
@@ -48,9 +49,6 @@ pub enum PollFailure {
 
 /// Pause between two small completions to one host, jittered by a quarter.
 const WARM_PAUSE: Micros = Micros::from_millis(100);
-
-/// Time from the first list in which the proxy may be answered its first checks of the hosts on it.
-const SETTLING: Micros = Micros::from_millis(10_000);
 
 /// The collector of one pool.
 #[derive(Clone, Debug)]
@@ -149,49 +147,6 @@ impl Collector {
     /// Makes the next epoch larger than `epoch`: another writer's, whose place this collector takes.
     pub fn outrun(&mut self, epoch: u64) {
         self.epoch = self.epoch.max(epoch);
-    }
-
-    fn begin_list(&mut self) {
-        for host in &mut self.hosts {
-            host.listed = false;
-        }
-    }
-
-    fn list(&mut self, address: Address, weight: u32, state: State, models: Option<&[u64]>) {
-        let room = self.hosts.len() < self.config.limits.hosts;
-        let settling = self
-            .began
-            .is_none_or(|began| self.looked.since(began) < SETTLING);
-        match self.hosts.iter_mut().find(|host| host.address == address) {
-            Some(host) => {
-                self.changed |= host.state != state || host.weight != weight;
-                host.on_state(self.looked, state, settling, &self.config);
-                host.weight = weight;
-                host.listed = true;
-            }
-            None if room => {
-                self.changed = true;
-                let mut host = Watched::new(address, weight, state, models);
-                if self.began.is_some() {
-                    host.begin(self.looked, &self.config);
-                }
-                self.hosts.push(host);
-            }
-            None => {}
-        }
-    }
-
-    fn end_list(&mut self) {
-        let before = self.hosts.len();
-        self.hosts.retain(|host| host.listed);
-        self.changed |= self.hosts.len() != before;
-        self.begin();
-    }
-
-    fn begin(&mut self) {
-        if !self.hosts.is_empty() {
-            self.began.get_or_insert(self.looked);
-        }
     }
 
     /// Takes over from the collector that wrote `snapshot`, so that a change of collectors changes no decision.
@@ -293,22 +248,6 @@ impl Collector {
         for host in &mut self.hosts {
             host.on_clock_set_back(now);
         }
-    }
-
-    /// The admin interface has answered `GET /clusters?format=json`, or has not. A failure keeps the list there is.
-    /// Returns whether the answer named the cluster.
-    pub fn on_discovered(&mut self, body: Option<&[u8]>) -> bool {
-        self.discovering_until = None;
-        let cluster = core::mem::take(&mut self.config.discovery.cluster);
-        let found = body.and_then(|body| discovery::read(body, &cluster));
-        self.config.discovery.cluster = cluster;
-        let Some(found) = found else { return false };
-        self.begin_list();
-        for host in &found {
-            self.list(host.address, host.weight, host.state, None);
-        }
-        self.end_list();
-        true
     }
 
     /// A host has answered a poll, with a whole page, or has not. Returns whether metrics were read.
