@@ -7,9 +7,13 @@ use hashbrown::HashMap;
 use crate::config::{Config, Priors};
 use crate::fixed::{self, ONE};
 use crate::health::eject;
-use crate::host::{Address, Host, Load, MODELS, Polled, State};
+use crate::host::{Address, Host, MODELS, Past, Polled, State};
 use crate::learn;
 use crate::time::Instant;
+
+/// The means of ours and others' requests are over so many snapshots, as a power of two: some seconds, since a fleet holds few requests at a
+/// time and their number jumps.
+const MEMORY: u32 = 6;
 
 /// A host as the list names it, from configuration or from a snapshot.
 #[derive(Clone, Copy, Debug)]
@@ -32,13 +36,15 @@ pub struct Listed {
 #[derive(Clone, Debug)]
 pub struct Fleet {
     hosts: Vec<Host>,
+    /// What each had of ours at the last ticks.
+    past: Vec<Past>,
     by_key: HashMap<u64, u16, passthrough::BuildMix>,
     capacity: usize,
     ignored: u64,
     /// Hosts that are not gone; every decision asks, and only [`Self::sync`] changes it.
     listed: usize,
-    /// Share (Q16) of the running and waiting requests that other proxies sent.
-    foreign: Option<u64>,
+    /// Requests (Q16) on all hosts by our books, and by the engines' counters, in the mean of the last snapshots; zeros before any.
+    crowd: (u64, u64),
     /// When what was learned last faded.
     faded: Instant,
 }
@@ -48,11 +54,12 @@ impl Fleet {
     pub fn new(capacity: usize) -> Self {
         Self {
             hosts: Vec::new(),
+            past: Vec::new(),
             by_key: HashMap::with_hasher(passthrough::BuildMix),
             capacity: capacity.min(usize::from(u16::MAX)),
             ignored: 0,
             listed: 0,
-            foreign: None,
+            crowd: (0, 0),
             faded: Instant::ZERO,
         }
     }
@@ -99,8 +106,12 @@ impl Fleet {
 
     /// Share (Q16) of the fleet's requests that other proxies sent; all of them as long as no poll has told.
     pub fn foreign(&self) -> u64 {
-        // A poll and our books are never of the same microsecond: a sixteenth is noise, not another proxy.
-        self.foreign.unwrap_or(ONE).saturating_sub(ONE / 16)
+        let share = match self.crowd {
+            (0, 0) => ONE,
+            (ours, all) => fixed::ratio(all.saturating_sub(ours), all),
+        };
+        // What is on its way between engine and proxy is in one book and not in the other: a sixteenth is noise, not another proxy.
+        share.saturating_sub(ONE / 16)
     }
 
     /// Takes over the list. Hosts that are not on it are gone: no new work, and their place is given to another once nothing of ours
@@ -170,10 +181,12 @@ impl Fleet {
                 let slot = self.hosts.get_mut(index)?;
                 self.by_key.remove(&slot.key);
                 *slot = host;
+                *self.past.get_mut(index)? = Past::default();
                 (index, true)
             }
             None => {
                 self.hosts.push(host);
+                self.past.push(Past::default());
                 (self.hosts.len() - 1, false)
             }
         };
@@ -202,28 +215,40 @@ impl Fleet {
         true
     }
 
-    /// Notes what of ours the engines' counters held; `sent_since(host)` is our load there that came after the poll.
-    pub fn settle_poll(&mut self, sent_since: impl Fn(usize) -> Load) {
-        let (mut ours, mut others) = (0u64, 0u64);
-        for (index, host) in self.hosts.iter_mut().enumerate() {
-            let since = sent_since(index);
-            let mut known = host.own;
-            known.requests = known.requests.saturating_sub(since.requests);
-            known.prefilling = known.prefilling.saturating_sub(since.prefilling);
-            known.kv_tokens = known.kv_tokens.saturating_sub(since.kv_tokens);
-            known.add(&host.peers);
-            host.at_poll = known;
+    /// Notes what every host has of ours at `now`, against which the counters of its next poll will be held.
+    pub fn note_loads(&mut self, now: Instant) {
+        for (past, host) in self.past.iter_mut().zip(&self.hosts) {
+            past.note(now, host.load());
+        }
+    }
+
+    /// Forgets what hosts had of ours: the clock was set back.
+    pub fn forget_loads(&mut self) {
+        self.past.fill(Past::default());
+    }
+
+    /// Works out what of ours the engines' new counters held, and how much of all that they held.
+    pub fn settle_polls(&mut self) {
+        let (mut ours, mut all) = (0u64, 0u64);
+        for (past, host) in self.past.iter_mut().zip(&mut self.hosts) {
+            let Some(polled) = host.polled else { continue };
+            if let Some(load) = past.settle(polled.at, host.load()) {
+                host.at_poll = load;
+            }
             if host.state != State::Gone {
-                ours += u64::from(host.ours());
-                others += u64::from(host.others());
+                ours += u64::from(host.at_poll.requests) * ONE;
+                all += (u64::from(polled.running) + u64::from(polled.waiting)) * ONE;
             }
         }
-        let share = fixed::ratio(others, ours.saturating_add(others));
-        self.foreign = Some(match self.foreign {
-            Some(before) => fixed::ewma(before, share, 4),
-            None if ours.saturating_add(others) > 0 => share,
-            None => return,
-        });
+        // Means first and the difference then: of single snapshots every chance excess of the engines' would count and no shortfall. Both
+        // begin at zero, so the first samples weigh no more than others. An idle fleet tells nothing.
+        if ours + all > 0 {
+            let (ours_before, all_before) = self.crowd;
+            self.crowd = (
+                fixed::ewma(ours_before, ours, MEMORY),
+                fixed::ewma(all_before, all, MEMORY),
+            );
+        }
     }
 }
 

@@ -4,8 +4,10 @@
 //! includes ours and everybody else's.
 
 mod address;
+mod past;
 
 pub use address::{ADDRESS_BYTES, Address};
+pub use past::Past;
 
 use crate::fixed::{self, ONE};
 use crate::health::Health;
@@ -195,6 +197,13 @@ impl Host {
     #[inline]
     pub fn serves(&self, model: u64) -> bool {
         self.models.contains(&model)
+    }
+
+    /// Our work there, over all workers of this proxy.
+    pub const fn load(&self) -> Load {
+        let mut load = self.own;
+        load.add(&self.peers);
+        load
     }
 
     /// Our requests there, over all workers of this proxy.

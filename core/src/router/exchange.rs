@@ -134,28 +134,7 @@ impl Router {
                 _ => self.index.forget(index),
             }
         }
-        self.scratch.loads.fill(Load::default());
-        for flight in self.inflight.iter() {
-            let host = usize::from(flight.host);
-            let at = self
-                .fleet
-                .get(host)
-                .and_then(|host| host.polled)
-                .map_or(Instant::ZERO, |polled| polled.at);
-            if flight.sent > at
-                && let Some(load) = self.scratch.loads.get_mut(host)
-            {
-                load.add(&Load {
-                    requests: 1,
-                    prefilling: u32::from(flight.prefilling),
-                    queued_tokens: 0,
-                    kv_tokens: flight.kv_tokens,
-                });
-            }
-        }
-        let loads = &self.scratch.loads;
-        self.fleet
-            .settle_poll(|host| loads.get(host).copied().unwrap_or_default());
+        self.fleet.settle_polls();
         self.relearn = true;
         // A host that joins has no speed yet, and a request before the next tick would take it for free.
         if self

@@ -36,6 +36,7 @@ impl Router {
                 polled.at = polled.at.min(now);
             }
         }
+        self.fleet.forget_loads();
     }
 
     /// Looks for silent hosts, and ends slow starts that are over.

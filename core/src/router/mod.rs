@@ -26,7 +26,7 @@ use crate::cost::Costs;
 pub use crate::explain::{Decision, Line, Step};
 use crate::fleet::{Fleet, Listed};
 use crate::health::{Events, stall};
-use crate::host::{Address, Host, Load, State};
+use crate::host::{Address, Host, State};
 use crate::inflight::Inflight;
 pub use crate::inflight::Ticket;
 use crate::observe::Seen;
@@ -90,7 +90,6 @@ struct Scratch {
     matching: Vec<u64>,
     cached_bytes: Vec<u64>,
     scores: Vec<(usize, u64, u64)>,
-    loads: Vec<Load>,
 }
 
 /// Interval of the walks over the prefix index in which hosts' turnover takes effect.
@@ -116,7 +115,6 @@ impl Router {
                 matching: vec![0; words],
                 cached_bytes: vec![0; hosts],
                 scores: Vec::with_capacity(hosts),
-                loads: vec![Load::default(); hosts],
             },
             snapshot: None,
             mean_uncached: 0,
@@ -294,6 +292,7 @@ impl Router {
     pub fn on_tick(&mut self, now: Instant) {
         self.tick_admission(now);
         self.sum_peers(now);
+        self.fleet.note_loads(now);
         self.watch(now);
         for flight in self.inflight.iter_mut() {
             // An answer that is not streamed shows no first token; its prefill is taken to be over in twice the predicted time.

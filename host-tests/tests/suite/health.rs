@@ -77,7 +77,7 @@ fn a_host_that_fails_at_once_gets_under_one_percent() {
 
 #[test]
 fn an_ejected_host_is_probed_and_comes_back_along_the_ramp() {
-    let fields = r#""health":{"consecutive_failures":2,"open_ms":500,"max_open_ms":2000,"slow_start_ms":6000}"#;
+    let fields = r#""health":{"consecutive_failures":2,"open_ms":500,"max_open_ms":2000,"window_ms":1000,"slow_start_ms":6000}"#;
     let fleet = both(|runtime| {
         let mut fleet = warm(fleet(runtime, 4).fields(fields));
         busy(&mut fleet);

@@ -84,6 +84,28 @@ fn the_engines_report_of_others_moves_traffic_and_of_ours_does_not() {
 }
 
 #[test]
+fn requests_that_have_ended_since_the_poll_are_nobody_elses() {
+    let mut router = Router::new(config(1, ""), 1);
+    for round in 0..100 {
+        let start = round * 100;
+        let sent = forward(&mut router, at(start), &request(&[], round));
+        router.on_tick(at(start + 25));
+        router.on_done(at(start + 45), sent.ticket, ok());
+        router.on_tick(at(start + 50));
+        // The engine was asked while it had the request, and is heard of when it no longer has.
+        let polled = Polled {
+            at: at(start + 20),
+            running: 1,
+            ..Polled::default()
+        };
+        let told = snapshot_of(round, at(start + 55), &[(State::Ready, Some(polled))]);
+        router.apply_snapshot(at(start + 60), &told).unwrap();
+        assert_eq!(router.fleet.get(0).unwrap().others(), 0);
+        assert_eq!(router.fleet.foreign(), 0);
+    }
+}
+
+#[test]
 fn workers_learn_load_speed_and_prefixes_from_each_other() {
     let (mut a, mut b) = (Router::new(config(4, ""), 1), Router::new(config(4, ""), 2));
     let prompt = blocks(1, 20);

@@ -3,7 +3,7 @@ mod exchange;
 mod health;
 
 use super::*;
-use crate::host::Polled;
+use crate::host::{Load, Polled};
 use crate::observe::Usage;
 use crate::request::{Block, Kind, Request};
 use crate::snapshot;

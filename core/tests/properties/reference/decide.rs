@@ -82,8 +82,7 @@ impl Reference {
             step: self.step(now),
             prompt_tokens: self.costs.tokens(class, request.prompt_bytes),
             output_tokens: self.costs.output_tokens(class, request.max_tokens),
-            // A sixteenth is noise; as long as nothing is known all else is foreign.
-            foreign: self.foreign.unwrap_or(ONE).saturating_sub(ONE / 16),
+            foreign: self.foreign(),
             home: None,
             credit: 0,
         };

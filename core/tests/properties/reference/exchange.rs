@@ -1,10 +1,10 @@
 //! What the collector and the other workers say.
 
 use plimsoll_core::fleet::Listed;
-use plimsoll_core::host::{Address, Load, State};
+use plimsoll_core::host::{Address, State};
 use plimsoll_core::time::Instant;
 
-use super::arithmetic::{ratio, towards};
+use super::arithmetic::{ONE, towards};
 use super::decide::turns;
 use super::{Applied, Peer, Reference, SHARE_LIFE, Said, seconds};
 
@@ -40,39 +40,26 @@ impl Reference {
                 _ => self.blocks.forget(*address),
             }
         }
-        let (mut ours, mut others) = (0, 0);
+        // What was ours at the first of the last sixteen ticks from the poll on is in its counters.
+        let (mut ours, mut all) = (0, 0);
         for address in addresses {
-            let own = self.own(address);
-            let host = &self.hosts[&address];
-            let at = host.polled.map_or(Instant::ZERO, |polled| polled.at);
-            // What was sent after the engine was asked is not in its answer.
-            let mut known = Load {
-                requests: 0,
-                prefilling: 0,
-                queued_tokens: own.queued_tokens,
-                kv_tokens: 0,
-            };
-            for flight in self.flights.values() {
-                if flight.host == Some(address) && flight.sent <= at {
-                    known.requests += 1;
-                    known.prefilling += u32::from(flight.prefilling);
-                    known.kv_tokens += flight.kv_tokens;
-                }
-            }
-            known.add(&host.peers);
+            let mut now = self.own(address);
             let host = self.hosts.get_mut(&address).unwrap();
-            host.at_poll = known;
+            let Some(polled) = host.polled else { continue };
+            if host.polled_at != polled.at {
+                host.polled_at = polled.at;
+                now.add(&host.peers);
+                let noted = host.past.iter().find(|(at, _)| *at >= polled.at);
+                host.at_poll = noted.map_or(now, |(_, load)| *load);
+            }
             if host.state != State::Gone {
-                ours += u64::from(own.requests + host.peers.requests);
-                others += self.others(address);
+                ours += u64::from(host.at_poll.requests) * ONE;
+                all += (u64::from(polled.running) + u64::from(polled.waiting)) * ONE;
             }
         }
-        if ours + others > 0 || self.foreign.is_some() {
-            let share = ratio(others, ours + others);
-            self.foreign = Some(
-                self.foreign
-                    .map_or(share, |before| towards(before, share, 4)),
-            );
+        if ours + all > 0 {
+            let (mean, mean_all) = self.crowd;
+            self.crowd = (towards(mean, ours, 6), towards(mean_all, all, 6));
         }
     }
 

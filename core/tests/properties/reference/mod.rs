@@ -43,6 +43,10 @@ pub(crate) struct Host {
     polled: Option<Polled>,
     /// Ours and the other workers', as the last poll held them.
     at_poll: Load,
+    /// When that was.
+    polled_at: Instant,
+    /// Ours and the other workers', at the last sixteen ticks.
+    past: Vec<(Instant, Load)>,
     peers: Load,
     own_sums: Sums,
     /// What requests that have not ended say so far.
@@ -125,7 +129,8 @@ pub(crate) struct Reference {
     costs: Costs,
     snapshot: Option<Applied>,
     mean_uncached: u64,
-    foreign: Option<u64>,
+    /// Mean requests by our books and by the engines' counters, Q16.
+    crowd: (u64, u64),
     /// Mean time of a token over the fleet, Q16.
     fleet_rate: u64,
     faded: Instant,
@@ -147,7 +152,7 @@ impl Reference {
             costs: Costs::new(&config.priors),
             snapshot: None,
             mean_uncached: 0,
-            foreign: None,
+            crowd: (0, 0),
             fleet_rate: 0,
             faded: Instant::ZERO,
             swept: Instant::ZERO,
@@ -188,9 +193,7 @@ impl Reference {
 
     /// Returns whether there are hosts that were not known before.
     fn list(&mut self, list: &[Listed]) -> bool {
-        // Of the requests of the fleet; a sixteenth is noise.
-        let theirs = self.foreign.unwrap_or(arithmetic::ONE);
-        let ours = arithmetic::ONE - theirs.saturating_sub(arithmetic::ONE / 16);
+        let ours = arithmetic::ONE - self.foreign();
         for host in self.hosts.values_mut() {
             host.state = State::Gone;
         }
@@ -206,6 +209,8 @@ impl Reference {
                 state: State::Ready,
                 polled: None,
                 at_poll: Load::default(),
+                polled_at: Instant::ZERO,
+                past: Vec::new(),
                 peers: Load::default(),
                 own_sums: Sums::default(),
                 pending: Sums::default(),
@@ -254,6 +259,16 @@ impl Reference {
             }
         }
         load
+    }
+
+    /// Share of the fleet's requests that are not ours; a sixteenth is noise. As long as nothing is known all are.
+    fn foreign(&self) -> u64 {
+        let share = match self.crowd {
+            (0, 0) => arithmetic::ONE,
+            (ours, all) if all > ours => arithmetic::ratio(all - ours, all),
+            _ => 0,
+        };
+        share.saturating_sub(arithmetic::ONE / 16)
     }
 
     /// Requests of other proxies there.
@@ -384,6 +399,14 @@ impl Reference {
                 host.peers.add(&load);
                 host.peer_sums.add(sums);
             }
+        }
+        for address in self.order.clone() {
+            let mut load = self.own(address);
+            let host = self.hosts.get_mut(&address).unwrap();
+            load.add(&host.peers);
+            host.past.push((now, load));
+            let forgotten = host.past.len().saturating_sub(16);
+            host.past.drain(..forgotten);
         }
         self.watch(now);
         for flight in self.flights.values_mut() {
