@@ -37,22 +37,15 @@ impl Address {
             IpAddr::V6(v6) => v6.octets(),
         };
         let mut out = [0; ADDRESS_BYTES];
-        for (to, from) in out
-            .iter_mut()
-            .zip(ip.into_iter().chain(self.0.port().to_le_bytes()))
-        {
-            *to = from;
-        }
+        let [to @ .., low, high] = &mut out;
+        *to = ip;
+        [*low, *high] = self.0.port().to_le_bytes();
         out
     }
 
     /// Reads the form kept in snapshots.
     pub fn from_bytes(bytes: &[u8; ADDRESS_BYTES]) -> Self {
-        let mut ip = [0; 16];
-        for (to, from) in ip.iter_mut().zip(bytes) {
-            *to = *from;
-        }
-        let [.., low, high] = *bytes;
+        let [ip @ .., low, high] = *bytes;
         let v6 = Ipv6Addr::from(ip);
         let ip = v6
             .to_ipv4_mapped()
