@@ -18,6 +18,8 @@
 //! 9. [`observe`] reads the response: first token, gaps, usage.
 //! 10. [`learn`] turns that into speeds, and the next request finds a better informed router.
 //!
+//! A request that [`reuse`] answers with the answer to an identical one is decided nowhere.
+//!
 //! A decision is put in words by [`explain`], and in bytes from which it can be made again by [`record`].
 //!
 //! # The control path
@@ -66,6 +68,7 @@ pub mod policy;
 pub mod prefix;
 pub mod record;
 pub mod request;
+pub mod reuse;
 pub mod rng;
 pub mod router;
 pub mod score;

@@ -15,6 +15,7 @@ mod real_engine;
 mod replay;
 mod report;
 mod retry;
+mod sharing;
 mod streams;
 mod tiers;
 mod tls;

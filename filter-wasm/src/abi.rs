@@ -113,10 +113,10 @@ fn stream(id: u32, work: impl FnOnce(&mut Stream<Proxy>) -> Action) -> u32 {
 
 /// Tells the streams that need not wait any longer.
 fn release(root: &mut Root<Proxy>) {
-    root.release(|context, shed| {
+    root.release(|context, turn| {
         with(&STREAMS, context, |context| {
             if let Http::Stream(stream) = context {
-                stream.on_release(shed);
+                stream.on_release(turn);
             }
         })
     });

@@ -6,6 +6,7 @@
 //! - [`root`]: configuration and ticks of a filter; [`worker`] is the state behind it, kept by pool in [`registry`].
 //! - [`stream`]: one request from its headers to its log; [`head`] reads the headers, `identity` whose they are, [`outcome`] the end.
 //! - [`collector`]: the role that polls; [`collecting`] does the work, also for a worker that holds the [`lease`].
+//! - [`sharing`]: who may have an answer that another request got.
 //! - [`slots`]: what workers tell each other.
 //! - [`exchange`]: what other proxies are told.
 //! - [`gate`]: the head of a streamed answer, held until its first token so that another host can still be tried.
@@ -50,6 +51,7 @@ mod reply;
 pub mod root;
 #[cfg(target_family = "wasm")]
 mod runtime;
+pub mod sharing;
 pub mod slots;
 pub mod stream;
 pub mod worker;

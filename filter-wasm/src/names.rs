@@ -12,6 +12,8 @@ pub const POLL_TARGET: &str = "x-plimsoll-poll-target";
 pub const EXPLAIN: &str = "x-plimsoll-explain";
 /// Response header with the compact decision.
 pub const DECISION: &str = "x-plimsoll-decision";
+/// Response header of an answer that another request got: `hit` or `coalesced`.
+pub const REUSED: &str = "x-plimsoll-cache";
 /// Property that becomes the filter state `wasm.plimsoll_decision`, for access logs.
 pub const DECISION_PROPERTY: &str = "plimsoll_decision";
 

@@ -1,14 +1,16 @@
-//! Answers in place of an upstream, in the error form of the OpenAI API.
+//! Answers in place of an upstream: errors in the form of the OpenAI API, and answers that another request got.
 
 use alloc::{string::String, vec};
 use plimsoll_core::{
     admit::{Shed, ShedReason},
+    observe::Body,
+    reuse::Answer,
     router::Reason,
 };
 
 use crate::{
-    host::{Action, Host},
-    names::push_decimal,
+    host::{Action, Host, Status},
+    names::{self, push_decimal},
 };
 
 /// Answers a request that no host may have.
@@ -81,4 +83,16 @@ pub(crate) fn error<H: Host>(
     }
     let _ = host.respond(u32::from(status), &headers, body.as_bytes());
     Action::Pause
+}
+
+/// Answers with another request's answer; `how` says which.
+pub(crate) fn reuse<H: Host>(host: &H, how: &str, answer: &Answer<'_>) -> Result<(), Status> {
+    let mut age = String::new();
+    push_decimal(&mut age, answer.age.get() / 1_000_000);
+    let kind = match answer.body {
+        Body::Sse => "text/event-stream; charset=utf-8",
+        _ => "application/json",
+    };
+    let headers = [("content-type", kind), (names::REUSED, how), ("age", &age)];
+    host.respond(200, &headers, answer.content)
 }

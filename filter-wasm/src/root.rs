@@ -2,7 +2,7 @@
 
 use alloc::rc::Rc;
 
-use plimsoll_core::{admit::Shed, config::Config, time::Micros};
+use plimsoll_core::{config::Config, time::Micros};
 
 use crate::{
     clock,
@@ -10,7 +10,7 @@ use crate::{
     metrics::{Id, Metrics},
     registry::{Registry, SharedWorker},
     stream::Stream,
-    worker::Worker,
+    worker::{Turn, Worker},
 };
 
 /// Largest configuration that is read.
@@ -84,19 +84,19 @@ impl<H: Host> Root<H> {
         }
     }
 
-    /// Tells the streams whose requests need not wait any longer; `stream(context, shed)` runs [`Stream::on_release`] of one.
-    pub fn release(&mut self, mut stream: impl FnMut(u32, Option<Shed>)) {
+    /// Tells the streams whose requests need not wait any longer; `stream(context, turn)` runs [`Stream::on_release`] of one.
+    pub fn release(&mut self, mut stream: impl FnMut(u32, Turn)) {
         let Some(worker) = &self.worker else { return };
         loop {
             let next = match worker.try_borrow_mut() {
-                Ok(mut worker) => worker.next_release(&*self.host),
+                Ok(mut worker) => worker.next_turn(&*self.host),
                 Err(_) => None,
             };
-            let Some(release) = next else { return };
-            let _ = self.host.enter(release.tag);
-            stream(release.tag, release.shed);
+            let Some(turn) = next else { return };
+            let _ = self.host.enter(turn.tag());
+            stream(turn.tag(), turn);
             // A stream that is gone cannot have taken it.
-            if let Ok(mut worker) = worker.try_borrow_mut() {
+            if let (Turn::Queue(release), Ok(mut worker)) = (turn, worker.try_borrow_mut()) {
                 worker.leave(release.waiting);
             }
         }

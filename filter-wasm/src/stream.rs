@@ -1,12 +1,14 @@
 //! One HTTP stream: phases in, decisions out.
 
 mod response;
+mod sharing;
 mod waiting;
 
 use alloc::{boxed::Box, rc::Rc, string::String};
 use plimsoll_core::{
     observe::{Observer, Usage},
     request::{Facts, Request, Scanner, key},
+    reuse::Flight,
     router::{Caller, Ticket, Verdict},
     time::{Instant, Micros},
 };
@@ -20,6 +22,7 @@ use crate::{
     reply,
     worker::Worker,
 };
+use sharing::{Follow, Shared};
 use waiting::Wait;
 
 /// How far the request has come.
@@ -30,8 +33,17 @@ enum Progress {
     Reading { scanner: Box<Scanner>, seen: usize },
     /// It waits for its turn; whatever comes is held back.
     Waiting(Box<Wait>),
+    /// It waits for the answer to an identical one; whatever comes is held back.
+    Following(Box<Follow>),
     /// The host is named, or the request is left to the proxy: everything else only passes through.
     Decided,
+}
+
+impl Progress {
+    /// Whether more of the request changes nothing.
+    const fn holds_back(&self) -> bool {
+        matches!(self, Self::Waiting(_) | Self::Following(_))
+    }
 }
 
 /// One HTTP stream.
@@ -46,6 +58,8 @@ pub struct Stream<H: Host> {
     waited: Micros,
     started: Instant,
     ticket: Option<Ticket>,
+    /// Its answer is shared with others.
+    flight: Option<Flight>,
     explanation: Option<String>,
     observer: Option<Box<Observer>>,
     usage: Option<Usage>,
@@ -71,6 +85,7 @@ impl<H: Host> Stream<H> {
             waited: Micros::ZERO,
             started: Instant::ZERO,
             ticket: None,
+            flight: None,
             explanation: None,
             observer: None,
             usage: None,
@@ -115,6 +130,9 @@ impl<H: Host> Stream<H> {
             // Freed before the scanner is made, which then takes its place.
             drop(map);
         }
+        if worker.shares() {
+            worker.check_resuming(&*self.host);
+        }
         if self.head.has_body && worker.reads_body(self.head.kind) {
             let scanner = worker.scanner(self.head.kind);
             self.progress = Progress::Reading { scanner, seen: 0 };
@@ -131,7 +149,7 @@ impl<H: Host> Stream<H> {
     /// More of the request's body has come; `size` bytes are held back in all.
     pub fn on_request_body(&mut self, size: usize, end: bool) -> Action {
         let progress = core::mem::replace(&mut self.progress, Progress::Decided);
-        if let Progress::Waiting(_) = progress {
+        if progress.holds_back() {
             self.progress = progress;
             return Action::Pause;
         }
@@ -153,6 +171,17 @@ impl<H: Host> Stream<H> {
             self.progress = Progress::Reading { scanner, seen };
             return Action::Pause;
         };
+        if whole && seen == size && worker.shares() && scanner.facts().repeatable {
+            if !end && seen <= worker.decide_after_bytes() {
+                // More may follow what looks like the end.
+                self.progress = Progress::Reading { scanner, seen };
+                return Action::Pause;
+            }
+            scanner = match self.share(&mut worker, scanner, size) {
+                Shared::Taken(action) => return action,
+                Shared::Own(scanner) => scanner,
+            };
+        }
         let total = self.head.content_length.unwrap_or(0).max(size as u64);
         let rest = if whole {
             0
@@ -204,7 +233,7 @@ impl<H: Host> Stream<H> {
     /// The request ends with trailers: whatever is known of the body must do.
     pub fn on_request_trailers(&mut self) -> Action {
         let progress = core::mem::replace(&mut self.progress, Progress::Decided);
-        if let Progress::Waiting(_) = progress {
+        if progress.holds_back() {
             self.progress = progress;
             return Action::Pause;
         }
@@ -268,13 +297,10 @@ impl<H: Host> Stream<H> {
     /// Does what was decided; `streamed` says that the answer is to be a stream.
     fn act(&mut self, worker: &mut Worker, verdict: Verdict, streamed: bool) -> Action {
         if worker.explains(self.head.explain) {
-            let text = worker.explain(&verdict, self.caller.as_ref(), self.waited);
-            if worker.writes_access_log() {
-                let _ = self
-                    .host
-                    .set_property(&[names::DECISION_PROPERTY], text.as_bytes());
-            }
-            self.explanation = (self.head.explain && worker.answers_explain()).then_some(text);
+            self.explain(worker, worker.words(&verdict));
+        }
+        if !matches!(verdict, Verdict::Forward(_)) {
+            self.end_sharing(worker);
         }
         match verdict {
             Verdict::Forward(decision) => {
@@ -298,5 +324,16 @@ impl<H: Host> Stream<H> {
             // Only a request that arrives is told to wait.
             Verdict::Queue(_) => Action::Pause,
         }
+    }
+
+    /// What became of the request, in words for the client and the access log.
+    fn explain(&mut self, worker: &Worker, words: String) {
+        let text = worker.explain(words, self.caller.as_ref(), self.waited);
+        if worker.writes_access_log() {
+            let _ = self
+                .host
+                .set_property(&[names::DECISION_PROPERTY], text.as_bytes());
+        }
+        self.explanation = (self.head.explain && worker.answers_explain()).then_some(text);
     }
 }

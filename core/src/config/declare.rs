@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
-use super::{Config, ConfiguredHost, Policy, Weights, admission, health};
+use super::{Config, ConfiguredHost, Policy, Weights, admission, health, reuse};
 use crate::host::Address;
 use crate::time::Micros;
 
@@ -379,4 +379,5 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         },
     );
     admission::declare(c, v);
+    reuse::declare(&mut c.reuse, v);
 }

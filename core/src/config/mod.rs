@@ -8,80 +8,31 @@
 mod admission;
 mod declare;
 mod describe;
+mod errors;
 mod health;
 mod host;
 mod parse;
+mod policy;
+mod reuse;
 #[cfg(test)]
 mod tests;
 
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::fmt;
 
 pub use admission::{ANYBODY, Admission, Identity, Tenant, Tier};
+pub use errors::ConfigErrors;
 pub use health::{Checks, Health, Warmup};
 pub use host::ConfiguredHost;
+pub use policy::Policy;
+pub use reuse::Reuse;
 
 use crate::choose::Rules;
 use crate::fixed;
 use crate::hash;
 use crate::host::Address;
 use crate::time::Micros;
-
-/// How the host is chosen. The numbers are those of decision records.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Policy {
-    /// Least predicted time, prefix cache and harm to others included. The reason this product exists.
-    Plimsoll = 0,
-    /// Each host in turn.
-    RoundRobin = 1,
-    /// Each host in turn, in proportion to its weight, smoothly interleaved.
-    WeightedRoundRobin = 2,
-    /// Any host, evenly.
-    Random = 3,
-    /// The host with the fewest requests of ours in flight.
-    LeastRequest = 4,
-    /// The better of two hosts drawn at random.
-    PowerOfTwo = 5,
-}
-
-impl Policy {
-    /// Every policy, by the name used in configuration.
-    pub const NAMES: [(&'static str, Self); 6] = [
-        ("plimsoll", Self::Plimsoll),
-        ("round_robin", Self::RoundRobin),
-        ("weighted_round_robin", Self::WeightedRoundRobin),
-        ("random", Self::Random),
-        ("least_request", Self::LeastRequest),
-        ("power_of_two", Self::PowerOfTwo),
-    ];
-
-    /// The policy called `name`.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::NAMES
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, policy)| *policy)
-    }
-
-    /// The policy of this number; numbers without one count as the score.
-    pub fn from_number(number: u8) -> Self {
-        Self::NAMES
-            .iter()
-            .find(|(_, policy)| *policy as u8 == number)
-            .map_or(Self::Plimsoll, |(_, policy)| *policy)
-    }
-
-    /// The name used in configuration.
-    pub fn name(self) -> &'static str {
-        Self::NAMES
-            .iter()
-            .find(|(_, policy)| *policy == self)
-            .map_or("", |(name, _)| *name)
-    }
-}
 
 /// Where hosts come from when `hosts` is empty: the proxy's own admin interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -277,6 +228,8 @@ pub struct Config {
     pub identity: Identity,
     /// When requests wait.
     pub admission: Admission,
+    /// Which answers serve more than one request.
+    pub reuse: Reuse,
     /// Hash of the document this was read from; part of every decision record.
     pub fingerprint: u64,
 }
@@ -346,6 +299,7 @@ impl Default for Config {
             tenants: Arc::default(),
             identity: Identity::default(),
             admission: Admission::default(),
+            reuse: Reuse::default(),
             fingerprint: hash::key(b"{}"),
         }
     }
@@ -402,28 +356,3 @@ impl Config {
         describe::table()
     }
 }
-
-/// Everything that is wrong with a document.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigErrors(Vec<String>);
-
-impl ConfigErrors {
-    /// One message an error.
-    pub fn messages(&self) -> &[String] {
-        &self.0
-    }
-}
-
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (i, message) in self.0.iter().enumerate() {
-            if i > 0 {
-                f.write_str("\n")?;
-            }
-            f.write_str(message)?;
-        }
-        Ok(())
-    }
-}
-
-impl core::error::Error for ConfigErrors {}

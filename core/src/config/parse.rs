@@ -6,7 +6,9 @@ use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
 use super::declare::{Visitor, declare};
-use super::{Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, admission, host};
+use super::{
+    Config, ConfigErrors, ConfiguredHost, Exchange, Limits, Policy, admission, host, reuse,
+};
 use crate::fixed;
 use crate::hash;
 use crate::host::Address;
@@ -89,6 +91,7 @@ fn check_whole(config: &Config, errors: &mut Vec<String>) {
         ));
     }
     admission::check(config, errors);
+    reuse::check(&config.reuse, errors);
     if config.stale_after < config.poll.every {
         errors.push(format!(
             "stale_after_ms: {} is not accepted; give at least poll.every_ms ({})",

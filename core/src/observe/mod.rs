@@ -81,6 +81,11 @@ impl Observer {
         }
     }
 
+    /// How it reads.
+    pub const fn body(&self) -> Body {
+        self.body
+    }
+
     /// Reads the next piece of the body.
     pub fn feed(&mut self, piece: &[u8]) -> Seen {
         match self.body {

@@ -17,6 +17,8 @@ pub enum Kind {
     Chat,
     /// `…/v1/completions`: the prompt is in `prompt`.
     Completion,
+    /// `…/v1/embeddings`: the text is in `input`.
+    Embeddings,
     /// Anything else; the body may still name a model.
     #[default]
     Other,
@@ -33,6 +35,8 @@ impl Kind {
             Self::Chat
         } else if path.ends_with(b"/v1/completions") {
             Self::Completion
+        } else if path.ends_with(b"/v1/embeddings") {
+            Self::Embeddings
         } else {
             Self::Other
         }
@@ -91,6 +95,8 @@ pub struct Facts<'a> {
     pub prompt_bytes: u64,
     /// Prefix blocks of the prompt, shortest first.
     pub blocks: &'a [Block],
+    /// Nothing but the request decides its answer: an embedding, or a completion with a `temperature` of 0 and no second choice asked for.
+    pub repeatable: bool,
     /// The end of the top-level object was seen.
     pub complete: bool,
     /// The body is no JSON object; what was known before the fault still stands.

@@ -22,6 +22,8 @@ enum Field {
     MaxTokens,
     MaxCompletionTokens,
     CacheSalt,
+    Temperature,
+    Choices,
     Tools,
     Prompt,
     Other,
@@ -35,10 +37,12 @@ impl Field {
             (b"max_tokens", _) => Self::MaxTokens,
             (b"max_completion_tokens", _) => Self::MaxCompletionTokens,
             (b"cache_salt", _) => Self::CacheSalt,
+            (b"temperature", _) => Self::Temperature,
+            (b"n", _) => Self::Choices,
             (b"tools", Kind::Chat) => Self::Tools,
-            (b"messages", Kind::Chat | Kind::Other)
-            | (b"prompt", Kind::Completion | Kind::Other)
-            | (b"input", Kind::Other) => Self::Prompt,
+            (b"messages", Kind::Chat | Kind::Embeddings | Kind::Other)
+            | (b"prompt", Kind::Completion | Kind::Embeddings | Kind::Other)
+            | (b"input", Kind::Embeddings | Kind::Other) => Self::Prompt,
             _ => Self::Other,
         }
     }
@@ -59,6 +63,29 @@ fn is_no_text(name: &[u8]) -> bool {
             | b"id"
             | b"tool_call_id"
     )
+}
+
+/// What a number or a literal says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Scalar {
+    flag: Option<bool>,
+    whole: Option<u32>,
+    /// `0`, `0.0` and so on.
+    zero: bool,
+}
+
+impl Scalar {
+    fn read(word: &[u8]) -> Self {
+        Self {
+            flag: match word {
+                b"true" => Some(true),
+                b"false" => Some(false),
+                _ => None,
+            },
+            whole: whole(word),
+            zero: !word.is_empty() && word.iter().all(|byte| matches!(byte, b'0' | b'.')),
+        }
+    }
 }
 
 /// Longer than any key and any number that means something here.
@@ -85,6 +112,10 @@ pub struct Scanner {
     stream: Option<bool>,
     max_tokens: Option<u32>,
     max_completion_tokens: Option<u32>,
+    /// `temperature` is 0.
+    greedy: bool,
+    /// `n` is given, and not 1.
+    several: bool,
     prompt: Prompt,
     prompt_began: bool,
 }
@@ -106,6 +137,8 @@ impl Scanner {
             stream: None,
             max_tokens: None,
             max_completion_tokens: None,
+            greedy: false,
+            several: false,
             prompt: Prompt::new(),
             prompt_began: false,
         }
@@ -125,6 +158,8 @@ impl Scanner {
         self.stream = None;
         self.max_tokens = None;
         self.max_completion_tokens = None;
+        self.greedy = false;
+        self.several = false;
         self.prompt.reset();
         self.prompt_began = false;
     }
@@ -143,6 +178,11 @@ impl Scanner {
             salt: self.salt,
             prompt_bytes: self.prompt.bytes(),
             blocks: self.prompt.blocks(),
+            repeatable: match self.kind {
+                Kind::Chat | Kind::Completion => self.greedy && !self.several,
+                Kind::Embeddings => true,
+                Kind::Other => false,
+            },
             complete: self.lexer.complete(),
             malformed: self.lexer.malformed(),
         }
@@ -205,6 +245,8 @@ impl Scanner {
                 self.salt_text.clear();
                 self.salt = 0;
             }
+            Field::Temperature => self.greedy = false,
+            Field::Choices => self.several = true,
             Field::Prompt => {
                 self.no_text = None;
                 self.prompt.separate();
@@ -262,19 +304,18 @@ impl Scanner {
                 }
             }
             Field::Tools => self.tool(part),
-            Field::Stream if self.lexer.depth() == 1 => {
-                let read = self.word.read(part, |word| match word {
-                    b"true" => Some(true),
-                    b"false" => Some(false),
-                    _ => None,
-                });
-                self.stream = read.flatten();
-            }
-            Field::MaxTokens if self.lexer.depth() == 1 => {
-                self.max_tokens = self.word.read(part, whole).flatten()
-            }
-            Field::MaxCompletionTokens if self.lexer.depth() == 1 => {
-                self.max_completion_tokens = self.word.read(part, whole).flatten()
+            _ if self.lexer.depth() == 1 => {
+                let Some(said) = self.word.read(part, Scalar::read) else {
+                    return;
+                };
+                match self.field {
+                    Field::Stream => self.stream = said.flag,
+                    Field::MaxTokens => self.max_tokens = said.whole,
+                    Field::MaxCompletionTokens => self.max_completion_tokens = said.whole,
+                    Field::Temperature => self.greedy = said.zero,
+                    Field::Choices => self.several = said.whole != Some(1),
+                    _ => {}
+                }
             }
             _ => {}
         }

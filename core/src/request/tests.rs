@@ -44,8 +44,10 @@ fn scan(kind: Kind, body: &str) -> Facts {
 
 #[test]
 fn kind_from_path() {
-    let table: [(&str, Kind); 11] = [
+    let table: [(&str, Kind); 13] = [
         ("/v1/chat/completions", Kind::Chat),
+        ("/v1/embeddings", Kind::Embeddings),
+        ("/v1/embeddings/x", Kind::Other),
         ("/v1/chat/completions?api-version=1", Kind::Chat),
         ("/v1/chat/completions/", Kind::Chat),
         ("/tenant/a/v1/chat/completions#x", Kind::Chat),
@@ -249,4 +251,48 @@ fn ten_megabytes_of_brackets() {
     let facts = scanner.facts();
     assert!(facts.malformed);
     assert_eq!((facts.model, facts.prompt_bytes), (Some(&b"m"[..]), 0));
+}
+
+#[test]
+fn what_nothing_else_decides_is_repeatable() {
+    let repeatable = |kind, body: &str| {
+        let mut scanner = Scanner::new(kind);
+        for byte in body.as_bytes() {
+            scanner.feed(&[*byte]);
+        }
+        scanner.facts().repeatable
+    };
+    let table = [
+        (r#"{"temperature":0}"#, true),
+        (r#"{"temperature":0.0,"n":1}"#, true),
+        (r#"{"temper\u0061ture": 0.000 }"#, true),
+        (r#"{"temperature":1,"temperature":0}"#, true),
+        (r#"{"temperature":0,"temperature":1}"#, false),
+        (r#"{"temperature":0,"n":2}"#, false),
+        (r#"{"temperature":0,"n":[1]}"#, false),
+        (r#"{"temperature":0,"n":null}"#, false),
+        (r#"{"temperature":[0]}"#, false),
+        (r#"{"temperature":"0"}"#, false),
+        (r#"{"temperature":0.1}"#, false),
+        (r#"{"temperature":0e1}"#, false),
+        (r#"{"temperature":-0}"#, false),
+        (
+            r#"{"temperature":0.00000000000000000000000000000000001}"#,
+            false,
+        ),
+        (r#"{"temperature":null}"#, false),
+        (r#"{"x":{"temperature":0}}"#, false),
+        ("{}", false),
+    ];
+    for (body, expected) in table {
+        assert_eq!(repeatable(Kind::Chat, body), expected, "{body}");
+        assert_eq!(repeatable(Kind::Completion, body), expected, "{body}");
+        assert!(repeatable(Kind::Embeddings, body), "{body}");
+        assert!(!repeatable(Kind::Other, body), "{body}");
+    }
+    let mut scanner = Scanner::new(Kind::Chat);
+    scanner.feed(br#"{"temperature":0,"n":1}"#);
+    scanner.reset(Kind::Chat);
+    scanner.feed(b"{}");
+    assert!(!scanner.facts().repeatable);
 }

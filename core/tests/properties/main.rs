@@ -2,7 +2,7 @@
 //!
 //! `differential` compares every decision with a naive scheduler (`reference`) that is written to be read; `model` checks the router's
 //! books under any order of calls, `cases` what they meet too seldom; `metamorphic` checks how decisions change with their inputs; `readers` throws damaged bytes at
-//! everything that reads bytes. `recorded` makes decisions again from their records, `golden` the committed ones. The functions of `readers` are also the fuzz targets of `fuzz/`.
+//! everything that reads bytes. `recorded` makes decisions again from their records, `golden` the committed ones; `sharing` checks answers that serve several requests. The functions of `readers` are also the fuzz targets of `fuzz/`.
 
 mod cases;
 mod differential;
@@ -15,3 +15,4 @@ mod readers;
 mod readers_hold;
 mod recorded;
 mod reference;
+mod sharing;

@@ -110,6 +110,14 @@ pub enum Id {
     ReservedTokens,
     /// Time that a request waited in microseconds.
     QueueWaitUs,
+    /// Requests answered by an answer that was kept.
+    ReuseHit,
+    /// Requests answered by the answer to another one under way.
+    ReuseCoalesced,
+    /// Requests that were sent so that others can share their answers.
+    ReuseLed,
+    /// Requests that followed another and went themselves.
+    ReuseLetGo,
 }
 
 /// Where what did not fit into a fixed table is counted, in the order of `Router::overflows`.
@@ -133,7 +141,7 @@ pub const HEALTH: [Id; 9] = [
     Id::ClockJumps,
 ];
 
-pub(super) const DEFINITIONS: [(Id, Metric, &str); 52] = [
+pub(super) const DEFINITIONS: [(Id, Metric, &str); 56] = [
     (Id::Requests, Metric::Counter, "plimsoll_requests"),
     (
         Id::StepFull,
@@ -294,4 +302,16 @@ pub(super) const DEFINITIONS: [(Id, Metric, &str); 52] = [
         "plimsoll_reserved_tokens",
     ),
     (Id::QueueWaitUs, Metric::Histogram, "plimsoll_queue_wait_us"),
+    (Id::ReuseHit, Metric::Counter, "plimsoll_reuse.result=hit"),
+    (
+        Id::ReuseCoalesced,
+        Metric::Counter,
+        "plimsoll_reuse.result=coalesced",
+    ),
+    (Id::ReuseLed, Metric::Counter, "plimsoll_reuse.result=led"),
+    (
+        Id::ReuseLetGo,
+        Metric::Counter,
+        "plimsoll_reuse.result=let_go",
+    ),
 ];

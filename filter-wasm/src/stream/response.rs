@@ -11,7 +11,7 @@ use super::Stream;
 use crate::{
     headers::{Pairs, decimal},
     host::{Action, Buffer, Host, Map},
-    names, outcome, property,
+    names, outcome, property, sharing,
 };
 
 impl<H: Host> Stream<H> {
@@ -30,6 +30,7 @@ impl<H: Host> Stream<H> {
             return Action::Continue;
         };
         let mut body = Body::Opaque;
+        let mut private = false;
         if let Ok(map) = self.host.header_map(Map::ResponseHeaders) {
             let mut encoded = false;
             for (name, value) in Pairs::new(&map) {
@@ -41,6 +42,7 @@ impl<H: Host> Stream<H> {
                     }
                     b"content-type" => body = Body::from_content_type(value),
                     b"content-encoding" => encoded = value != b"identity",
+                    b"cache-control" => private = sharing::forbids(value),
                     _ => {}
                 }
             }
@@ -51,6 +53,9 @@ impl<H: Host> Stream<H> {
         }
         if let Some(address) = property::upstream_address(&*self.host) {
             worker.served(&*self.host, ticket, address);
+        }
+        if private || self.status != 200 || body == Body::Opaque {
+            self.end_sharing(&mut worker);
         }
         if body != Body::Opaque {
             self.observer = Some(Box::new(Observer::new(body)));
@@ -65,24 +70,31 @@ impl<H: Host> Stream<H> {
         else {
             return Action::Continue;
         };
-        let Ok(chunk) = self.host.buffer(Buffer::ResponseBody, 0, size) else {
-            return Action::Continue;
-        };
+        let chunk = self.host.buffer(Buffer::ResponseBody, 0, size);
+        let chunk = chunk.unwrap_or_default();
         let seen = observer.feed(&chunk);
         // Some engines report usage with every event; only the last report is the whole.
         self.usage = seen.usage.or(self.usage);
         self.whole |= seen.done;
-        if seen.tokens > 0
+        if (seen.tokens > 0 || self.flight.is_some())
             && let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut())
         {
-            worker.chunk(
-                &*self.host,
-                ticket,
-                Seen {
-                    usage: None,
-                    ..seen
-                },
-            );
+            if let Some(flight) = self.flight {
+                let piece = (chunk.len() == size).then_some(&*chunk);
+                let shared =
+                    worker.share_piece(&*self.host, flight, observer.body(), piece, seen.done);
+                self.flight = shared.then_some(flight);
+            }
+            if seen.tokens > 0 {
+                worker.chunk(
+                    &*self.host,
+                    ticket,
+                    Seen {
+                        usage: None,
+                        ..seen
+                    },
+                );
+            }
         }
         Action::Continue
     }

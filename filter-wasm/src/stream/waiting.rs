@@ -2,7 +2,7 @@
 
 use alloc::boxed::Box;
 use plimsoll_core::{
-    admit::{Shed, Waiting},
+    admit::{Release, Shed, Waiting},
     request::Scanner,
     router::Verdict,
     time::Instant,
@@ -11,7 +11,7 @@ use plimsoll_core::{
 use super::{Progress, Stream};
 use crate::{
     host::{Action, Host},
-    worker::Worker,
+    worker::{Turn, Worker},
 };
 
 /// A request that waits, and what is known of it.
@@ -39,8 +39,16 @@ impl<H: Host> Stream<H> {
         self.act(worker, Verdict::Shed(shed), false)
     }
 
-    /// The request need not wait any longer: it is sent, or refused as `shed` says. This stream is the host's current one.
-    pub fn on_release(&mut self, shed: Option<Shed>) {
+    /// The request need not wait any longer. This stream is the host's current one.
+    pub fn on_release(&mut self, turn: Turn) {
+        match turn {
+            Turn::Queue(release) => self.on_turn(release),
+            Turn::Follower(freed) => self.on_freed(freed),
+        }
+    }
+
+    /// The request is sent, or refused.
+    fn on_turn(&mut self, release: Release) {
         let progress = core::mem::replace(&mut self.progress, Progress::Decided);
         let (Progress::Waiting(wait), Some(worker)) = (progress, self.worker.clone()) else {
             return;
@@ -48,8 +56,8 @@ impl<H: Host> Stream<H> {
         let Ok(mut worker) = worker.try_borrow_mut() else {
             return;
         };
-        self.waited = worker.waited(&*self.host, wait.since);
-        let action = match shed {
+        self.waited += worker.waited(&*self.host, wait.since);
+        let action = match release.shed {
             Some(shed) => self.shed(&mut worker, shed),
             None => {
                 let facts = wait.scanner.as_ref().map(|scanner| scanner.facts());
@@ -62,6 +70,11 @@ impl<H: Host> Stream<H> {
         if let Some(scanner) = wait.scanner {
             worker.keep_scanner(scanner);
         }
+        self.go_on(&mut worker, action);
+    }
+
+    /// Lets a request that has waited go on, if that is what came of it.
+    pub(super) fn go_on(&self, worker: &mut Worker, action: Action) {
         if action == Action::Continue
             && let Err(status) = self.host.resume()
         {
@@ -69,13 +82,22 @@ impl<H: Host> Stream<H> {
         }
     }
 
-    /// A request that still waits leaves the queue.
+    /// A request that has ended waits for nothing any longer, and nobody for it.
     pub(super) fn leave(&mut self) {
-        if let Progress::Waiting(wait) = &self.progress
-            && let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut())
-        {
-            worker.leave(wait.waiting);
-            self.progress = Progress::Decided;
+        if self.flight.is_none() && !self.progress.holds_back() {
+            return;
+        }
+        let Some(worker) = self.worker.clone() else {
+            return;
+        };
+        let Ok(mut worker) = worker.try_borrow_mut() else {
+            return;
+        };
+        self.end_sharing(&mut worker);
+        match core::mem::replace(&mut self.progress, Progress::Decided) {
+            Progress::Waiting(wait) => worker.leave(wait.waiting),
+            Progress::Following(_) => worker.stop_following(self.context),
+            _ => {}
         }
     }
 }

@@ -4,6 +4,7 @@ use plimsoll_core::{
     admit::{Release, Shed, Waiting},
     config::Identity,
     request::{Request, key},
+    reuse::Freed,
     router::Verdict,
     tenant::{Claims, Denied, Member},
     time::{Instant, Micros},
@@ -21,10 +22,31 @@ use crate::{
 pub(super) struct Door {
     /// Whether it was found out if this proxy resumes requests from ticks.
     checked: bool,
+    /// Whether it was found that it does not.
+    pub(super) stuck: bool,
     /// Roots that tick for this worker.
     roots: usize,
     /// Waiting requests and reserved tokens, as last published.
     published: [u64; 2],
+}
+
+/// A request that need not wait any longer.
+#[derive(Clone, Copy, Debug)]
+pub enum Turn {
+    /// It waited in the queue.
+    Queue(Release),
+    /// It waited for the answer to another.
+    Follower(Freed),
+}
+
+impl Turn {
+    /// The stream's context.
+    pub(crate) const fn tag(&self) -> u32 {
+        match self {
+            Self::Queue(release) => release.tag,
+            Self::Follower(freed) => freed.tag,
+        }
+    }
 }
 
 impl Worker {
@@ -63,6 +85,7 @@ impl Worker {
         self.door.roots = self.door.roots.saturating_sub(1);
         if self.door.roots == 0 {
             self.router.open();
+            self.stop_sharing();
         }
     }
 
@@ -79,9 +102,11 @@ impl Worker {
 
     fn without_queue<H: Host>(&mut self, host: &H) {
         self.router.without_queue();
+        self.stop_sharing();
+        self.door.stuck = true;
         host.log(
             Level::Warn,
-            "plimsoll: this proxy cannot resume requests from a tick: what cannot go at once is refused, nothing waits",
+            "plimsoll: this proxy cannot resume requests from a tick: what cannot go at once is refused, nothing waits and no answer is shared",
         );
     }
 
@@ -98,8 +123,13 @@ impl Worker {
         self.without_queue(host);
     }
 
-    pub(crate) fn next_release<H: Host>(&mut self, host: &H) -> Option<Release> {
-        self.router.next_release(clock(host))
+    pub(crate) fn next_turn<H: Host>(&mut self, host: &H) -> Option<Turn> {
+        let now = clock(host);
+        let freed = self.reuse.as_mut().and_then(|reuse| reuse.next(now));
+        if let Some(freed) = freed {
+            return Some(Turn::Follower(freed));
+        }
+        self.router.next_release(now).map(Turn::Queue)
     }
 
     /// Decides where a request goes that waited.

@@ -30,6 +30,9 @@ impl Worker {
         self.read_snapshot(host, now);
         self.exchange(host, now);
         self.router.on_tick(now);
+        if let Some(reuse) = &mut self.reuse {
+            reuse.on_tick(now);
+        }
         self.stand_in(host, now);
         self.publish_metrics(host, now);
     }

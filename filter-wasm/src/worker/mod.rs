@@ -3,6 +3,7 @@
 mod door;
 mod exchange;
 mod recorder;
+mod sharing;
 
 use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
 use plimsoll_core::{
@@ -11,12 +12,14 @@ use plimsoll_core::{
     host::Address,
     observe::{Seen, Usage},
     request::{Kind, Request, Scanner},
+    reuse::Reuse,
     rng,
     router::{Bill, Caller, Decision, Outcome, Router, Step, Ticket, Verdict},
     time::{Instant, Micros},
 };
 
 use door::Door;
+pub use door::Turn;
 
 use crate::{
     clock,
@@ -75,6 +78,10 @@ pub struct Worker {
     /// What had happened to hosts' health then.
     health: [u64; 9],
     door: Door,
+    /// Answers that serve more than one request; absent as long as none does.
+    reuse: Option<Box<Reuse>>,
+    /// Known to nobody else; zeros as long as it is not needed.
+    secret: [u64; 2],
 }
 
 impl Worker {
@@ -106,7 +113,10 @@ impl Worker {
             overflows: [0; 4],
             health: [0; 9],
             door: Door::default(),
+            reuse: None,
+            secret: [0; 2],
         };
+        worker.configure_reuse();
         worker.needs_model = worker.router.needs_model();
         worker.metrics.count(Id::WorkerStarts, 1);
         worker
@@ -118,6 +128,7 @@ impl Worker {
             collecting.configure(config.clone());
         }
         self.router.configure(config);
+        self.configure_reuse();
         self.needs_model = self.router.needs_model();
     }
 
@@ -140,7 +151,8 @@ impl Worker {
 
     /// Whether a decision about a request of this kind looks at its body.
     pub(crate) fn reads_body(&self, kind: Kind) -> bool {
-        self.needs_model || (kind != Kind::Other && self.config().scores())
+        let scored = matches!(kind, Kind::Chat | Kind::Completion) && self.config().scores();
+        self.needs_model || scored || (kind != Kind::Other && self.shares())
     }
 
     /// Whether a decision is to be put in words; `asked` says that the client asks for it.
@@ -245,14 +257,9 @@ impl Worker {
         verdict
     }
 
-    /// A verdict in words, and whose request it is about. The tenant's name ends the line: it may have spaces.
-    pub(crate) fn explain(
-        &self,
-        verdict: &Verdict,
-        caller: Option<&Caller>,
-        waited: Micros,
-    ) -> String {
-        let mut text = self.words(verdict);
+    /// What became of a request, in words that tell whose it is too. The tenant's name ends the line: it may have spaces.
+    pub(crate) fn explain(&self, words: String, caller: Option<&Caller>, waited: Micros) -> String {
+        let mut text = words;
         if let Some(caller) = caller {
             let (tier, tenant) = self.names_of(caller.member);
             for part in [" tier=", tier, " waited="] {
@@ -265,7 +272,8 @@ impl Worker {
         text
     }
 
-    fn words(&self, verdict: &Verdict) -> String {
+    /// A verdict in words.
+    pub(crate) fn words(&self, verdict: &Verdict) -> String {
         match verdict {
             Verdict::Forward(decision) => {
                 Line(decision, |index| self.router.address(index)).to_string()

@@ -154,9 +154,9 @@ pub struct NativeVm {
 
 /// Tells the streams that need not wait any longer.
 fn release(root: &mut Root<NativeHost>, streams: &mut BTreeMap<u32, Http>) {
-    root.release(|context, shed| {
+    root.release(|context, turn| {
         if let Some(Http::Stream(stream)) = streams.get_mut(&context) {
-            stream.on_release(shed);
+            stream.on_release(turn);
         }
     });
 }

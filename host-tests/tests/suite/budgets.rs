@@ -115,6 +115,29 @@ fn instructions_stay_in_their_budget() {
     }
 }
 
+/// A request of 2 KiB that could share its answer: sent for others, and answered with what was kept.
+#[test]
+fn sharing_stays_in_its_budget() {
+    let fields = r#""reuse":{"coalesce":true,"ttl_ms":600000}"#;
+    let mut fleet = warm(fleet(Runtime::Wasm, 16).fields(fields));
+    let ask = |n| {
+        let content = prompt(n, 2_000);
+        let body = format!(
+            r#"{{"model":"m","temperature":0,"messages":[{{"role":"user","content":"{content}"}}]}}"#
+        );
+        Request::chat(body).header("authorization", "Bearer one")
+    };
+    for n in 0..20 {
+        serve(&mut fleet, ask(n));
+    }
+    for (name, n) in [("share_lead_2_kib", 99), ("share_hit_2_kib", 99)] {
+        fleet.reset_fuel();
+        serve(&mut fleet, ask(n));
+        gate("fuel", name, fleet.peak_fuel(Phase::RequestBody));
+    }
+    fleet.check();
+}
+
 /// What another proxy of a fleet of `hosts` says: work at each, and what it placed in the last second, about ten requests.
 fn share_of_a_proxy(proxy: u64, hosts: usize, stamp: u64) -> Vec<u8> {
     const BLOCKS: u64 = 310;

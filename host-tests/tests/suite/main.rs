@@ -16,6 +16,7 @@ mod mutation;
 mod profiles;
 mod recording;
 mod routing;
+mod sharing;
 mod statuses;
 mod tenants;
 mod tiers;

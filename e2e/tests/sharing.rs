@@ -1,0 +1,147 @@
+//! One answer for identical requests, on the real Envoy.
+
+use std::net::SocketAddr;
+
+use plimsoll_e2e::{Client, Engines, Protocol, Reply, Setting, Stand, chat, door, until, whole};
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+
+/// Requests at once.
+const CLIENTS: usize = 8;
+
+fn sharing() -> Value {
+    json!({
+        "reuse": {"coalesce": true, "ttl_ms": 60_000},
+        "tiers": [{"name": "gold"}],
+        "tenants": [{"name": "acme", "tier": "gold", "keys": [door::KEY_DIGEST]}, {"name": "zeta", "tier": "gold"}],
+        "identity": {"header": "x-tenant", "trusted_hops": ["127.0.0.0/8"]},
+        "access_log": true, "explain": true,
+    })
+}
+
+const ACME: (&str, &str) = ("authorization", "Bearer acme-key");
+const ZETA: (&str, &str) = ("x-tenant", "zeta");
+
+/// Asks for an answer of `tokens` tokens that nothing but the request decides.
+fn ask(
+    address: SocketAddr,
+    protocol: Protocol,
+    (name, value): (&'static str, &'static str),
+    stream: bool,
+    tokens: u32,
+) -> JoinHandle<Reply> {
+    tokio::spawn(async move {
+        let body = json!({"model": "m", "temperature": 0, "stream": stream, "max_tokens": tokens,
+            "messages": [{"role": "user", "content": "word ".repeat(300)}]});
+        let mut request = chat(whole(body.to_string()));
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let explain = "1".parse().unwrap();
+        request.headers_mut().insert("x-plimsoll-explain", explain);
+        Client::connect(address, protocol).await.send(request).await
+    })
+}
+
+/// Requests that reached the engine.
+fn asked(stand: &Stand) -> u64 {
+    stand.stat("cluster.pool.upstream_rq_total")
+}
+
+async fn all_asked(stand: &Stand) {
+    until("all to have asked", async || {
+        (stand.metrics().count("plimsoll_requests", "") >= CLIENTS as f64).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn identical_requests_at_once_are_one_to_the_engine() {
+    for (protocol, stream) in [(Protocol::Http1, true), (Protocol::Http2, false)] {
+        let engines = Engines::start(1, 1).await;
+        let setting = Setting::hosts(engines.addresses.clone());
+        let stand = Stand::start(Setting {
+            access_log: true,
+            ..setting.configuration(sharing())
+        })
+        .await;
+        let address = stand.address();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| ask(address, protocol, ACME, stream, 200))
+            .collect();
+        all_asked(&stand).await;
+        assert_eq!(asked(&stand), 1, "the engine saw one of them");
+        // The same of another tenant is another request.
+        let other = ask(address, protocol, ZETA, stream, 200).await.unwrap();
+        assert_eq!(
+            (other.status.as_u16(), other.header("x-plimsoll-cache")),
+            (200, "")
+        );
+        assert_eq!(asked(&stand), 2);
+
+        let mut answers = Vec::new();
+        for client in clients {
+            answers.push(client.await.unwrap());
+        }
+        let own = answers
+            .iter()
+            .filter(|answer| answer.header("x-plimsoll-cache").is_empty());
+        let own: Vec<_> = own.collect();
+        assert_eq!(own.len(), 1);
+        for answer in &answers {
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.body, own[0].body);
+            let shared = answer
+                .header("x-plimsoll-decision")
+                .starts_with("reused=coalesced ");
+            assert_eq!(shared, answer.header("x-plimsoll-cache") == "coalesced");
+        }
+        // Again, when it has ended: kept, and for no other tenant's sake.
+        let again = ask(address, protocol, ACME, stream, 200).await.unwrap();
+        assert_eq!(again.header("x-plimsoll-cache"), "hit");
+        assert!(again.header("age").parse::<u32>().is_ok());
+        assert_eq!(again.body, own[0].body);
+        assert_eq!(again.header("content-type"), own[0].header("content-type"));
+        assert!(again.header("x-plimsoll-decision").ends_with("tenant=acme"));
+        assert_eq!(asked(&stand), 2);
+        stand.until_counted("plimsoll_reuse", 10.0).await;
+        stand.released().await;
+        let reused = |line: &&Value| line["decision"].as_str().unwrap().starts_with("reused=");
+        until("the access log to be written", async || {
+            (stand.access_log().iter().filter(reused).count() == CLIENTS).then_some(())
+        })
+        .await;
+        stand.assert_sound();
+    }
+}
+
+/// The one that all others follow leaves: nobody is forgotten.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_leaves_takes_nobody_with_it() {
+    let engines = Engines::start(1, 1).await;
+    let stand =
+        Stand::start(Setting::hosts(engines.addresses.clone()).configuration(sharing())).await;
+    let address = stand.address();
+    let leader = ask(address, Protocol::Http1, ACME, true, 400);
+    until("the first to be under way", async || {
+        (stand.metrics().count("plimsoll_inflight", "") == 1.0).then_some(())
+    })
+    .await;
+    let clients: Vec<_> = (1..CLIENTS)
+        .map(|_| ask(address, Protocol::Http1, ACME, true, 400))
+        .collect();
+    all_asked(&stand).await;
+    leader.abort();
+    for client in clients {
+        let answer = client.await.unwrap();
+        assert_eq!(
+            (answer.status.as_u16(), answer.header("x-plimsoll-cache")),
+            (200, "")
+        );
+        assert!(
+            answer.body.ends_with(b"data: [DONE]\n\n"),
+            "a stream was cut"
+        );
+    }
+    assert_eq!(asked(&stand), CLIENTS as u64);
+    stand.released().await;
+    stand.assert_sound();
+}
