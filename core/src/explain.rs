@@ -54,6 +54,8 @@ pub struct Decision {
     pub eligible: u16,
     /// Why the others were not.
     pub ruled_out: RuledOut,
+    /// Whether the first choice is an ejected host, which the request tries.
+    pub probe: bool,
     /// Tokens of the prompt, estimated.
     pub prompt_tokens: u64,
     /// Of those, expected in the first choice's cache.
@@ -100,6 +102,9 @@ where
             decision.eligible,
             decision.ruled_out
         )?;
+        if decision.probe {
+            f.write_str(" probe=1")?;
+        }
         write!(
             f,
             " prompt_tokens={} cached_tokens={} output_tokens={}+-{}",

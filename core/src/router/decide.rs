@@ -268,6 +268,7 @@ pub(super) fn decide(
         terms,
         eligible: u16::try_from(count).unwrap_or(u16::MAX),
         ruled_out,
+        probe: flight.probe,
         prompt_tokens: estimate.prompt_tokens,
         cached_tokens: known_tokens,
         output_tokens: estimate.output_tokens,

@@ -121,6 +121,7 @@ impl World {
                 step: decision.step,
                 eligible: usize::from(decision.eligible),
                 ruled_out: decision.ruled_out,
+                probe: decision.probe,
                 prompt_tokens: decision.prompt_tokens,
                 cached_tokens: decision.cached_tokens,
                 output_tokens: decision.output_tokens,
