@@ -1,13 +1,19 @@
 //! Who collects when the collector does not.
 //!
-//! The collector stamps each snapshot. When the stamp is older than [`STALE_PERIODS`] poll periods, workers compete for the
+//! The collector stamps each snapshot. When the stamp is two and a half poll periods old ([`patience`]), workers compete for the
 //! lease by compare-and-swap; the winner polls and writes snapshots until someone else writes a fresher one. So two
 //! writers overlap for at most one period, and the epoch, which only grows, says which snapshot is newer.
+//!
+//! A collector that lives writes within a period and a tick of it. Workers look once in a tick, so a dead one is missed for three
+//! periods at most as long as a tick is at most half a period.
 
 use plimsoll_core::time::{Instant, Micros};
 
-/// Poll periods without a snapshot after which a worker steps in, and without renewal after which a lease is free.
-pub const STALE_PERIODS: u64 = 3;
+/// Time without a snapshot after which a worker steps in, and without renewal after which a lease is free.
+#[must_use]
+pub fn patience(period: Micros) -> Micros {
+    Micros::new(period.times(5).get() / 2)
+}
 
 const BYTES: usize = 16;
 
@@ -83,7 +89,7 @@ pub enum Duty {
 /// Decides about the lease.
 #[must_use]
 pub fn duty(view: &View) -> Duty {
-    let patience = view.period.times(STALE_PERIODS);
+    let patience = patience(view.period);
     let fresh = view.now.since(view.stamp) <= patience;
     let holds = view.lease.is_some_and(|lease| lease.owner == view.me);
     match view.lease {
@@ -124,19 +130,19 @@ mod tests {
 
     #[test]
     fn a_fresh_snapshot_leaves_everyone_idle() {
-        assert_eq!(duty(&view(10_600, 10_000, false, None)), Duty::Idle);
-        assert_eq!(duty(&view(10_600, 10_000, false, Some((9, 0)))), Duty::Idle);
+        assert_eq!(duty(&view(10_500, 10_000, false, None)), Duty::Idle);
+        assert_eq!(duty(&view(10_500, 10_000, false, Some((9, 0)))), Duty::Idle);
     }
 
     #[test]
     fn a_stale_one_is_an_invitation() {
-        assert_eq!(duty(&view(10_601, 10_000, false, None)), Duty::Take);
+        assert_eq!(duty(&view(10_501, 10_000, false, None)), Duty::Take);
         assert_eq!(
-            duty(&view(10_601, 10_000, false, Some((0, 10_600)))),
+            duty(&view(10_501, 10_000, false, Some((0, 10_500)))),
             Duty::Take
         );
         assert_eq!(
-            duty(&view(10_601, 10_000, false, Some((9, 10_000)))),
+            duty(&view(10_501, 10_000, false, Some((9, 10_000)))),
             Duty::Take
         );
     }
@@ -144,7 +150,7 @@ mod tests {
     #[test]
     fn a_live_holder_is_left_alone() {
         assert_eq!(
-            duty(&view(10_601, 10_000, false, Some((9, 10_001)))),
+            duty(&view(10_501, 10_000, false, Some((9, 10_001)))),
             Duty::Idle
         );
     }

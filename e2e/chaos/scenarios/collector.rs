@@ -52,11 +52,10 @@ pub(crate) async fn play() -> Report {
     let mut figures = stage.account(&tally).await;
     figures.extend([
         Figure::at_most("failed requests", failed as f64, 0, ""),
-        // A tick, and the time that the look takes, on top of three.
         Figure::at_most(
             "the lease is taken after, in poll periods",
             taken.as_secs_f64() / PERIOD.as_secs_f64(),
-            3.3,
+            3,
             "",
         ),
         Figure::at_least(

@@ -92,20 +92,9 @@ fn off(tally: &Tally, killed: Duration, back: Duration, host: SocketAddr) -> Fig
     )
 }
 
-/// The moment after which the host is the first choice of under one request in fifty, a sixth of its share: what is left are probes.
+/// The last moment at which `host` was the first choice of a request that was no probe.
 pub(crate) fn off_after(tally: &Tally, host: SocketAddr) -> Duration {
-    let records = &tally.records;
-    let (mut chosen, mut all) = (0.0, 0.0);
-    let mut off = records.first().map_or(Duration::ZERO, |record| record.at);
-    // From the end backwards: the first moment from which the share on to the end is too large.
-    for record in records.iter().rev() {
-        all += 1.0;
-        if record.first_choice == Some(host) {
-            chosen += 1.0;
-            if chosen > 0.02 * all && chosen > 1.0 {
-                off = off.max(record.at);
-            }
-        }
-    }
-    off
+    let traffic = tally.records.iter().filter(|record| !record.probe);
+    let there = traffic.filter(|record| record.first_choice == Some(host));
+    there.map(|record| record.at).max().unwrap_or_default()
 }

@@ -25,6 +25,7 @@ pub(crate) async fn play() -> Report {
 
     let during = tally.between(silent, end);
     let off = off_after(&during, host).saturating_sub(silent);
+    let probes = during.records.iter().filter(|record| record.probe).count();
     let mut figures = stage.account(&tally).await;
     figures.extend([
         Figure::at_most(
@@ -32,6 +33,13 @@ pub(crate) async fn play() -> Report {
             off.as_secs_f64() * 1000.0,
             3000,
             "ms",
+        ),
+        // Each costs its client the wait for `first_token_ms`, so there must be few.
+        Figure::at_most(
+            "requests that try whether it is back, of all",
+            100.0 * probes as f64 / during.sent() as f64,
+            2,
+            "%",
         ),
         // `first_token_ms` is 2 s here, and what is predicted may be more.
         Figure::at_most(

@@ -74,6 +74,7 @@ impl Ask {
             output_tokens: self.output_tokens,
             target: self.target,
             first_choice: None,
+            probe: false,
             waited: Duration::ZERO,
             served_by: None,
             first_token: None,
@@ -122,6 +123,7 @@ impl Ask {
         record.served_by = header("x-served-by").and_then(|host| host.parse().ok());
         let decision = header("x-plimsoll-decision").unwrap_or_default();
         record.first_choice = first_choice(decision);
+        record.probe = decision.contains(" probe=1 ");
         record.waited = record.waited.max(waited(decision));
         let told = header("retry-after").and_then(|seconds| seconds.parse().ok());
         let status = response.status().as_u16();

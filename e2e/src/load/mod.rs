@@ -71,10 +71,12 @@ impl Load {
 
     /// Starts to send.
     pub fn start(self) -> Running {
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
         let start = Instant::now();
         let stop = Arc::new(AtomicBool::new(false));
         let ended = Arc::new(AtomicUsize::new(0));
-        let sender = tokio::spawn(self.send(start, Arc::clone(&stop), Arc::clone(&ended)));
+        let sender = tokio::spawn(self.send(number, start, Arc::clone(&stop), Arc::clone(&ended)));
         Running {
             start,
             stop,
@@ -83,7 +85,13 @@ impl Load {
         }
     }
 
-    async fn send(self, start: Instant, stop: Arc<AtomicBool>, ended: Arc<AtomicUsize>) -> Tally {
+    async fn send(
+        self,
+        number: usize,
+        start: Instant,
+        stop: Arc<AtomicBool>,
+        ended: Arc<AtomicUsize>,
+    ) -> Tally {
         let pools: Vec<Arc<Pool>> = self
             .targets
             .iter()
@@ -99,7 +107,7 @@ impl Load {
                 break;
             }
             let target = turn % pools.len();
-            let ask = self.ask(turn, target, &mut random);
+            let ask = self.ask((number, turn), target, &mut random);
             let (pool, ended) = (Arc::clone(&pools[target]), Arc::clone(&ended));
             asked.spawn(async move {
                 let record = ask.follow(&pool, start).await;
@@ -112,16 +120,15 @@ impl Load {
         Tally { records }
     }
 
-    fn ask(&self, turn: usize, target: usize, random: &mut Random) -> Ask {
+    fn ask(&self, (load, turn): (usize, usize), target: usize, random: &mut Random) -> Ask {
         let scale = (0.8 * random.normal()).exp().clamp(0.1, 5.0);
         // A token of the simulated engines is four bytes.
         let tokens = (f64::from(self.prompt_tokens) * scale) as usize;
         let half = u64::from(self.output_tokens / 2).max(1);
         // Two loads with one seed have the same lengths, and must not find each other's prompts in the engines' caches.
         let text = format!(
-            "{:016x} {turn} {} {}",
+            "{:016x} {load} {turn} {}",
             random.next(),
-            self.targets[target].port(),
             "ship ".repeat(tokens * 4 / 5)
         );
         let answer = half + random.next() % (2 * half);

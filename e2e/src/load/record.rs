@@ -62,6 +62,8 @@ pub struct Record {
     pub target: usize,
     /// The first host that the module named, when it explains itself.
     pub first_choice: Option<SocketAddr>,
+    /// Whether it was sent to see if an ejected host is back.
+    pub probe: bool,
     /// Longest that it waited in the filter in one try, as the module says.
     pub waited: Duration,
     /// The host that served.
@@ -187,6 +189,7 @@ mod tests {
             first_choice: crate::load::ask::first_choice(
                 "step=full host0=10.0.0.1:80(a=1) host1=10.0.0.2:80(a=2)",
             ),
+            probe: false,
             waited: Duration::ZERO,
             served_by: None,
             first_token: Some(Duration::from_millis(at + 10 * at)),

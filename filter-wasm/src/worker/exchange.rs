@@ -122,8 +122,8 @@ impl Worker {
     fn stand_in<H: Host>(&mut self, host: &H, now: Instant) {
         // The collector cannot publish more often than it ticks.
         let period = Micros::new(self.config().poll.every.get().max(self.config().tick.get()));
-        let patience = period.times(lease::STALE_PERIODS);
-        if self.collecting.is_none() && now.since(self.snapshot.stamp) <= patience {
+        let age = now.since(self.snapshot.stamp);
+        if self.collecting.is_none() && age <= lease::patience(period) {
             return;
         }
         let (stored, cas) = match host.shared_get(&self.keys.lease) {
