@@ -1,8 +1,11 @@
 //! One answer for identical requests, on the real Envoy.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use plimsoll_e2e::{Client, Engines, Protocol, Reply, Setting, Stand, chat, door, until, whole};
+use plimsoll_e2e::{
+    Client, Echo, Engines, Fleet, Protocol, Reply, Setting, Stand, chat, door, until, whole,
+};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
@@ -144,4 +147,67 @@ async fn a_leader_that_leaves_takes_nobody_with_it() {
     assert_eq!(asked(&stand), CLIENTS as u64);
     stand.released().await;
     stand.assert_sound();
+}
+
+/// Skewed traffic: 96 clients, each asking 5 times for one of 64 answers, the n-th most wanted as often as one n-th of the first.
+async fn skewed(reuse: Value) -> (Duration, u64) {
+    const ASKING: u64 = 96;
+    const EACH: u64 = 5;
+    const ANSWERS: u64 = 64;
+    let engine = Fleet::start(1, "l4", 20).await;
+    let setting = Setting::hosts(engine.addresses.clone());
+    let stand = Stand::start(setting.configuration(json!({ "reuse": reuse }))).await;
+    let (address, before) = (stand.address(), Instant::now());
+    let asking = (0..ASKING).map(|client| {
+        tokio::spawn(async move {
+            let weights: Vec<u64> = (1..=ANSWERS).map(|n| 1_000_000 / n).collect();
+            let mut connection = Client::connect(address, Protocol::Http1).await;
+            for n in 0..EACH {
+                let mut at = Echo::hash(&[client as u8, n as u8]) % weights.iter().sum::<u64>();
+                let wanted = weights.iter().position(|weight| {
+                    let here = at < *weight;
+                    at = at.saturating_sub(*weight);
+                    here
+                });
+                let text = format!("{} {}", wanted.unwrap_or_default(), "word ".repeat(400));
+                let body = json!({"model": "m", "temperature": 0, "max_tokens": 100,
+                    "messages": [{"role": "user", "content": text}]});
+                let mut request = chat(whole(body.to_string()));
+                let key = "Bearer one".parse().unwrap();
+                request.headers_mut().insert("authorization", key);
+                assert_eq!(connection.send(request).await.status, 200);
+            }
+        })
+    });
+    for client in asking.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    let took = before.elapsed();
+    stand.released().await;
+    stand.assert_sound();
+    (took, asked(&stand))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn skewed_traffic_asks_the_engine_less() {
+    let mut seen = Vec::new();
+    for (what, reuse) in [
+        ("off", json!({})),
+        ("coalesce", json!({"coalesce": true})),
+        (
+            "coalesce and keep",
+            json!({"coalesce": true, "ttl_ms": 60_000}),
+        ),
+    ] {
+        let (took, asked) = skewed(reuse).await;
+        let rate = 480.0 / took.as_secs_f64();
+        println!("{what}: 480 requests, {asked} at the engine, {rate:.1}/s");
+        seen.push(asked);
+    }
+    let [off, coalesced, kept] = seen[..] else {
+        panic!("three runs");
+    };
+    assert_eq!(off, 480);
+    assert!(coalesced * 14 <= off * 10, "{coalesced}");
+    assert!(kept * 4 <= off, "{kept}");
 }
