@@ -17,6 +17,8 @@ pub struct Account {
     pub requests: u64,
     /// Answered with a status below 400.
     pub served: u64,
+    /// Of those, answered by the answer to another request, which costs nothing.
+    pub reused: u64,
     /// Turned away before any host was asked, by reason.
     pub refused: BTreeMap<String, u64>,
     /// Sent to a host and not served.
@@ -80,6 +82,7 @@ impl Account {
         let status = line["status"].as_u64().unwrap_or_default();
         if (200..400).contains(&status) {
             self.served += 1;
+            self.reused += u64::from(!field(decision, "reused").is_empty());
             self.first_byte_ms.extend(line["first_byte_ms"].as_f64());
         } else {
             self.failed += 1;
@@ -151,6 +154,7 @@ mod tests {
 {"status":200,"first_byte_ms":900,"decision":"policy=plimsoll step=full seed=2 tier=gold waited=0us tenant=Acme Inc","usage":"prompt=10 cached=0 output=5 gpu_us=250000 tokens=estimated"}
 {"status":429,"decision":"rejected=overloaded tier=gold waited=0us tenant=Acme Inc","usage":null}
 {"status":503,"first_byte_ms":3,"decision":"policy=plimsoll tier=batch waited=1us tenant=zeta","usage":"prompt=0 cached=0 output=0 gpu_us=0 tokens=estimated"}
+{"status":200,"first_byte_ms":1,"decision":"reused=hit tier=batch waited=0us tenant=zeta","usage":null}
 {"status":401,"decision":null,"usage":null}
 cut off
 "#;
@@ -170,6 +174,7 @@ cut off
         assert_eq!(acme.within(100.0), 0.5);
         assert_eq!(acme.waited_ms().p99, 2.0);
         let zeta = &accounts.of[&("zeta".to_owned(), "batch".to_owned())];
-        assert_eq!((zeta.served, zeta.failed, zeta.within(1.0)), (0, 1, 1.0));
+        assert_eq!((zeta.served, zeta.failed, zeta.within(1.0)), (1, 1, 1.0));
+        assert_eq!((zeta.reused, zeta.prompt_tokens, acme.reused), (1, 0, 0));
     }
 }

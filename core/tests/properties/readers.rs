@@ -113,7 +113,8 @@ fn decide_again(view: &record::View<'_>) {
 /// Request bodies. The first byte chooses the endpoint.
 pub fn scanner(data: &[u8]) {
     let (first, body) = choice(data);
-    let kind = [Kind::Chat, Kind::Completion, Kind::Other][usize::from(first % 3)];
+    let kinds = [Kind::Chat, Kind::Completion, Kind::Other, Kind::Embeddings];
+    let kind = kinds[usize::from(first % 4)];
     let mut whole = Scanner::new(kind);
     whole.feed(body);
     let facts = whole.facts();
@@ -129,7 +130,7 @@ pub fn scanner(data: &[u8]) {
     );
 
     let mut pieces = Scanner::new(Kind::Other);
-    pieces.feed(b"{\"model\":\"left over\", \"messages\":[\"left over\"");
+    pieces.feed(b"{\"model\":\"left over\", \"temperature\":0, \"messages\":[\"left over\"");
     pieces.reset(kind);
     cuts(body).for_each(|piece| pieces.feed(piece));
     assert_eq!(
