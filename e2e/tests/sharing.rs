@@ -149,6 +149,49 @@ async fn a_leader_that_leaves_takes_nobody_with_it() {
     stand.assert_sound();
 }
 
+/// Who follows while the configuration is replaced goes itself. Who follows while the module is, is answered by the old one, which stays until
+/// its last stream has ended.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn swaps_forget_nobody_who_follows() {
+    let engines = Engines::start(1, 1).await;
+    let mut stand = Stand::start(Setting {
+        hot_swap: true,
+        ..Setting::hosts(engines.addresses.clone()).configuration(sharing())
+    })
+    .await;
+    let second = stand.path().join("second.wasm");
+    let mut module = std::fs::read(plimsoll_e2e::module()).unwrap();
+    module.extend_from_slice(b"\0\x05\x04swap");
+    std::fs::write(&second, module).unwrap();
+    let address = stand.address();
+    let mut before = 0;
+    for (swap, at_the_engine) in [("configuration", CLIENTS), ("module", 1)] {
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| ask(address, Protocol::Http2, ACME, false, 600))
+            .collect();
+        before += CLIENTS;
+        until("all to have asked", async || {
+            (stand.metrics().count("plimsoll_requests", "") >= before as f64).then_some(())
+        })
+        .await;
+        let asked_before = asked(&stand) - 1;
+        stand.swap(swap, |options| {
+            let mut configuration = sharing();
+            configuration["tick_ms"] = json!(20);
+            options.configuration = configuration.to_string();
+            if swap == "module" {
+                options.module.clone_from(&second);
+            }
+        });
+        for client in clients {
+            assert_eq!(client.await.unwrap().status, 200);
+        }
+        assert_eq!(asked(&stand) - asked_before, at_the_engine as u64, "{swap}");
+    }
+    stand.released().await;
+    stand.assert_sound();
+}
+
 /// Skewed traffic: 96 clients, each asking 5 times for one of 64 answers, the n-th most wanted as often as one n-th of the first.
 async fn skewed(reuse: Value) -> (Duration, u64) {
     const ASKING: u64 = 96;
