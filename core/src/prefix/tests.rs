@@ -141,6 +141,12 @@ fn unconfirmed_credit_fades_to_its_floor() {
     );
     assert_eq!(
         homes.credit(1000, crate::fixed::ONE / 2, false),
+        crate::fixed::ONE / 2,
+        "a guess, as long as no engine has reported"
+    );
+    homes.on_confirmed(1000, 100, 100);
+    assert_eq!(
+        homes.credit(1000, crate::fixed::ONE / 2, false),
         2 * crate::fixed::ONE
     );
     assert_eq!(

@@ -58,7 +58,8 @@ impl Homes {
         }
         let p = believed(&self.confirmed, prompt_tokens);
         let h = believed(&self.went, prompt_tokens);
-        let most = if told { ONE / 2 } else { 2 * ONE };
+        let reported = self.confirmed.contains_key(&None);
+        let most = if reported && !told { 2 * ONE } else { ONE / 2 };
         (p + ratio(p, h)).min(most).max(foreign / 10)
     }
 
