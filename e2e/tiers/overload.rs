@@ -12,8 +12,11 @@ use serde_json::{Value, json};
 const HOSTS: usize = 4;
 /// Requests a second that they complete at most, measured (see docs/chaos.md: 170 of eight).
 const CAPACITY: f64 = 85.0;
-/// Time in which queues settle; what is sent in it is not counted.
-const WARMUP: Duration = Duration::from_secs(5);
+/// Offered load as a share of the capacity, and the calm one that it is held against.
+const LOADED: f64 = 1.5;
+const CALM: f64 = 0.5;
+/// Part of the time in which queues settle; what is sent in it is not counted.
+const WARMUP: f64 = 0.125;
 /// How often a client asks that is told when to come back.
 const TRIES: u32 = 4;
 /// Longest wait that the policy allows its lower tiers.
@@ -29,10 +32,12 @@ struct Got {
     name: &'static str,
     tier: &'static str,
     counted: Tally,
-    /// Cost served while requests were sent.
+    /// Cost a second that was served while requests were sent.
     cost: f64,
-    /// Cost asked for in that time.
+    /// Cost a second that was asked for in that time.
     wanted: f64,
+    /// Requests a second that were served in that time.
+    rate: f64,
 }
 
 impl Got {
@@ -48,9 +53,11 @@ impl Got {
 pub(crate) async fn play(time: Duration) -> Overload {
     let fleet = Fleet::start(HOSTS, "h200", 1).await;
     let tiered = configuration();
-    let (calm, _) = at(&fleet, &tiered, 0.5, time).await;
-    let (loaded, late) = at(&fleet, &tiered, 1.5, time).await;
-    let (first_come, _) = at(&fleet, &json!({}), 1.5, time / 2).await;
+    // The same requests at both loads, so that a percentile compares like with like.
+    let longer = time.mul_f64(LOADED / CALM);
+    let (calm, _) = at(&fleet, &tiered, CALM, longer).await;
+    let (loaded, late) = at(&fleet, &tiered, LOADED, time).await;
+    let (first_come, _) = at(&fleet, &json!({}), LOADED, time / 2).await;
     let judged = |figure: Figure| figure.unless_late(late);
     let mut tiers: Vec<Figure> = shares(&calm, &loaded).into_iter().map(judged).collect();
     tiers.extend(waits(&loaded).into_iter().map(judged));
@@ -98,16 +105,19 @@ async fn at(
     let mut got = Vec::new();
     for (tenant, stopping) in TENANTS.iter().zip(stopping) {
         let tally = stopping.await.expect("no load panics");
-        let counted = tally.between(WARMUP, Duration::MAX);
+        let warm = time.mul_f64(WARMUP);
+        let counted = tally.between(warm, Duration::MAX);
         let served = tally
             .records
             .iter()
-            .filter(|record| record.fate == Fate::Whole && (WARMUP..time).contains(&record.end));
+            .filter(|record| record.fate == Fate::Whole && (warm..time).contains(&record.end));
+        let seconds = (time - warm).as_secs_f64();
         got.push(Got {
             name: tenant.name,
             tier: tenant.tier,
-            cost: served.map(cost).sum(),
-            wanted: counted.records.iter().map(cost).sum(),
+            cost: served.clone().map(cost).sum::<f64>() / seconds,
+            wanted: counted.records.iter().map(cost).sum::<f64>() / seconds,
+            rate: served.count() as f64 / seconds,
             counted,
         });
     }
@@ -144,6 +154,12 @@ fn shares(calm: &[Got], loaded: &[Got]) -> Vec<Figure> {
         return Vec::new();
     };
     vec![
+        Figure::told(
+            "requests a second that were served",
+            loaded.iter().map(|got| got.rate).sum::<f64>(),
+            "",
+        ),
+        Figure::told("tokens a second that were served, output twice", all, ""),
         Figure::told("p99 TTFT of the top tier, at 50 % load", calm.p99(), "ms"),
         Figure::at_most(
             "p99 TTFT of the top tier, of that at 50 % load",

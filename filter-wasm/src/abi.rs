@@ -206,6 +206,7 @@ extern "C" fn proxy_on_tick(id: u32) {
         Role::Filter(root) => {
             root.on_tick();
             release(root);
+            root.tell();
         }
         Role::Collector(root) => root.on_tick(),
     });

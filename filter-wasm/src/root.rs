@@ -77,10 +77,17 @@ impl<H: Host> Root<H> {
         Stream::new(Rc::clone(&self.host), self.worker.clone(), context)
     }
 
-    /// Exchanges state with the collector and the other workers.
+    /// Takes over what the collector and the other workers say. [`Self::release`] follows, and then [`Self::tell`].
     pub fn on_tick(&mut self) {
         if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
             worker.on_tick(&*self.host);
+        }
+    }
+
+    /// Tells the other workers what this one does.
+    pub fn tell(&mut self) {
+        if let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut()) {
+            worker.tell(&*self.host);
         }
     }
 

@@ -1,6 +1,5 @@
 //! A request at the door.
 
-use super::exchange::Told;
 use super::queue::{Entry, Standing};
 use super::{Admission, Arrival, Ask, Hold, Micros, ONE, Shed, ShedReason};
 use crate::time::Instant;
@@ -26,15 +25,12 @@ impl Admission {
         }
         if let Some(promise) = &on_time {
             self.keep(promise);
-            self.tell_later(Told {
-                key: promise.key,
-                tenant: promise.tenant,
-                due: now,
-                cost: 0,
-            });
+            self.tell_later(now, promise.key, promise.tenant, now, 0);
         }
         let mut before = self.tiers.iter().take(rank + 1);
         let first = before.all(|tier| tier.waiting == 0 && tier.waiting_elsewhere == 0);
+        let here = self.queue.in_line;
+        let saturation = self.round.foresee(ask.model, saturation, here);
         let ceiling = self.tiers.get(rank).map_or(ONE, |tier| tier.ceiling);
         if self.open || (first && saturation < ceiling) {
             self.let_through(&hold, rank);

@@ -1,19 +1,18 @@
 //! How long a request would wait, and when one that is not let in is to come back.
 
 use super::account::Limit;
-use super::exchange::Told;
 use super::{Admission, Ask, Promise, Shed, ShedReason};
 use crate::fixed;
 use crate::time::{Instant, Micros};
 
 impl Admission {
-    /// The part of `tenant` in the cost a second that leaves the queues of tier `rank`, `all` workers' or this one's; 0 when unknown.
+    /// The part of `tenant` in the cost a second that leaves the queues of tier `rank`, all workers' together; 0 when unknown.
     #[inline(never)]
-    fn rate(&self, rank: usize, tenant: u64, everywhere: bool) -> u64 {
+    fn rate(&self, rank: usize, tenant: u64) -> u64 {
         let (mut own, mut all) = (1, 0u64);
         for account in &self.accounts {
-            let elsewhere = everywhere && account.elsewhere.waiting_cost > 0;
-            let contends = account.waiting > 0 || account.promised > 0 || elsewhere;
+            let contends =
+                account.waiting > 0 || account.promised > 0 || account.elsewhere.waiting_cost > 0;
             if account.tenant == tenant || (contends && account.rank == rank) {
                 all = all.saturating_add(account.weight);
                 if account.tenant == tenant {
@@ -22,30 +21,31 @@ impl Admission {
             }
         }
         let rate = self.tiers.get(rank).map_or(0, |tier| {
-            let elsewhere = if everywhere { tier.rate_elsewhere } else { 0 };
-            tier.meter.rate.saturating_add(elsewhere)
+            tier.meter.rate.saturating_add(tier.rate_elsewhere)
         });
         fixed::mul_div(rate, own, all)
     }
 
-    /// The time in which all workers serve `cost` of `tenant`.
+    /// The time in which all workers serve `cost` of `tenant`; nothing is predicted before a queue has been seen to drain.
     pub(super) fn time_for(&self, cost: u64, rank: usize, tenant: u64) -> Option<Micros> {
-        let rate = self.rate(rank, tenant, true);
+        let rate = self.rate(rank, tenant);
         (rate > 0).then(|| Micros::new(fixed::mul_div(cost, 1_000_000, rate)))
     }
 
-    /// How long a request of `cost` would wait; nothing is predicted before the queue has been seen to drain.
+    /// What waits of `tenant`, here and elsewhere.
+    fn ahead(&self, tenant: u64) -> u64 {
+        let place = self.place_of(tenant).ok();
+        let account = place.and_then(|place| self.accounts.get(place));
+        account.map_or(0, |account| {
+            let elsewhere = account.elsewhere.waiting_cost;
+            account.waiting_cost.saturating_add(elsewhere)
+        })
+    }
+
+    /// How long a request of `cost` would wait.
     pub(super) fn predicted_wait(&self, rank: usize, tenant: u64, cost: u64) -> Micros {
-        let ahead = self
-            .place_of(tenant)
-            .ok()
-            .and_then(|place| self.accounts.get(place))
-            .map_or(0, |account| account.waiting_cost);
-        let rate = self.rate(rank, tenant, false);
-        if rate == 0 {
-            return Micros::ZERO;
-        }
-        Micros::new(fixed::mul_div(ahead.saturating_add(cost), 1_000_000, rate))
+        let cost = self.ahead(tenant).saturating_add(cost);
+        self.time_for(cost, rank, tenant).unwrap_or_default()
     }
 
     /// Whether a request that would wait for `wait` is shed: never below half of what its tier allows, always above three quarters.
@@ -73,12 +73,8 @@ impl Admission {
             return Shed::for_now(reason, due.since(now), 0);
         }
         let tenant = ask.member.tenant;
-        let ahead = self.account(tenant).map_or(0, |account| {
-            let waiting = account
-                .waiting_cost
-                .saturating_add(account.elsewhere.waiting_cost);
-            waiting.saturating_add(account.promised)
-        });
+        let promised = self.account(tenant).map_or(0, |account| account.promised);
+        let ahead = self.ahead(tenant).saturating_add(promised);
         let longest = self.tiers.get(rank).map_or(Micros::ZERO, |t| t.max_wait);
         let wait = self
             .time_for(ahead.saturating_add(ask.cost), rank, tenant)
@@ -89,12 +85,7 @@ impl Admission {
             if let Some(account) = self.account(tenant) {
                 account.rank = rank;
             }
-            self.tell_later(Told {
-                key: ask.key,
-                tenant,
-                due: now + told,
-                cost: ask.cost.max(1),
-            });
+            self.tell_later(now, ask.key, tenant, now + told, ask.cost.max(1));
         }
         shed
     }

@@ -17,16 +17,21 @@ use crate::time::{Instant, Micros};
 
 /// Promises told in one value.
 const MOST_TOLD: usize = 256;
+/// So long is a promise told: whoever listens may be late, and finds only what was written last.
+const TELLING: Micros = Micros::from_millis(250);
 /// Whoever has said nothing for this long does not count.
 const LIFE: Micros = Micros::from_millis(1000);
 
 /// A promise that was given or kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Told {
-    pub(super) key: u64,
-    pub(super) tenant: u64,
-    pub(super) due: Instant,
-    pub(super) cost: u64,
+    /// Its running number, so that others take it once, and when it was given or kept.
+    number: u64,
+    at: Instant,
+    key: u64,
+    tenant: u64,
+    due: Instant,
+    cost: u64,
 }
 
 /// What another worker said last.
@@ -36,6 +41,8 @@ pub(super) struct Peer {
     owner: u64,
     stamp: u64,
     heard: Instant,
+    /// Number of the last promise that was taken over.
+    told: u64,
     tiers: Vec<TierRow>,
     /// In the order of their tenants.
     tenants: Vec<TenantRow>,
@@ -96,10 +103,12 @@ impl Admission {
             .map(|tier| [tier.meter.rate, tier.served, tier.waiting as u64]);
         let tiers = wire::push(out, tiers);
         let tenants = wire::push(out, self.accounts.iter().map(Account::row));
-        let told = self
-            .told
-            .drain(..)
-            .map(|told| [told.key, told.tenant, told.due.since(now).get(), told.cost]);
+        self.told
+            .retain(|told| told.at <= now && now.since(told.at) <= TELLING);
+        let told = self.told.iter().map(|told| {
+            let wait = told.due.since(now).get();
+            [told.number, told.key, told.tenant, wait, told.cost]
+        });
         let promises = wire::push(out, told);
         wire::seal(out, owner, now.as_micros(), [tiers, tenants, promises]);
     }
@@ -117,6 +126,7 @@ impl Admission {
                     owner: 0,
                     stamp: 0,
                     heard: now,
+                    told: 0,
                     tiers: Vec::new(),
                     tenants: Vec::new(),
                 });
@@ -130,10 +140,15 @@ impl Admission {
             return;
         }
         if peer.owner != value.owner() {
+            peer.told = 0;
             peer.tiers.clear();
             peer.tenants.clear();
         }
         (peer.owner, peer.stamp, peer.heard) = (value.owner(), value.stamp(), now);
+        let known = peer.told;
+        peer.told = value
+            .promises()
+            .fold(known, |last, [number, ..]| last.max(number));
         let tiers = core::mem::replace(&mut peer.tiers, value.tiers().collect());
         let tenants = core::mem::replace(&mut peer.tenants, value.tenants().collect());
         for row in value.tenants() {
@@ -147,8 +162,8 @@ impl Admission {
         for (rank, ([_, served, _], [_, before, _])) in value.tiers().zip(&tiers).enumerate() {
             self.count_towards(rank, served.saturating_sub(*before));
         }
-        for [key, tenant, wait, cost] in value.promises() {
-            if key == 0 {
+        for [number, key, tenant, wait, cost] in value.promises() {
+            if number <= known || key == 0 {
                 continue;
             }
             if cost > 0 {
@@ -173,6 +188,8 @@ impl Admission {
                     )
                 });
         }
+        let waiting = self.tiers.iter().map(|tier| tier.waiting_elsewhere);
+        self.round.begin(waiting.fold(0, u64::saturating_add));
         for account in &mut self.accounts {
             account.elsewhere = Elsewhere::default();
             for peer in &self.peers {
@@ -204,10 +221,25 @@ impl Admission {
         }
     }
 
-    /// Notes what the others are to know of a promise; what does not fit is known here alone.
-    pub(super) fn tell_later(&mut self, told: Told) {
+    /// Notes what the others are to know of a promise (no cost: it was kept); what does not fit is known here alone.
+    pub(super) fn tell_later(
+        &mut self,
+        now: Instant,
+        key: u64,
+        tenant: u64,
+        due: Instant,
+        cost: u64,
+    ) {
         if self.told.len() < MOST_TOLD {
-            self.told.push(told);
+            self.last_told += 1;
+            self.told.push(Told {
+                number: self.last_told,
+                at: now,
+                key,
+                tenant,
+                due,
+                cost,
+            });
         }
     }
 }

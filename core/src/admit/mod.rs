@@ -3,14 +3,15 @@
 //! # What it does
 //! A request is let through while the fleet is less saturated than the ceiling of its tier; what lies above the ceiling is reserved for
 //! higher tiers. Otherwise it waits, bounded in number, bytes and time, and is bound to a host only when it is let through. The order: who
-//! has waited for the starvation bound; tiers that are behind their guaranteed share; then tiers by rank. Within a tier the tenant goes
+//! has waited for the starvation bound, up to the ceiling of the highest tier in which somebody has; tiers that are behind their guaranteed
+//! share; then tiers by rank. Within a tier the tenant goes
 //! first that has attained least for its weight, and within a tenant the request whose first token is wanted soonest. A request that would wait too
 //! long is shed, the surer the longer, and told when its turn would come. Budgets are reserved on arrival and settled by real usage.
 //!
 //! # Formula
 //! Attained service follows Sheng et al., Fairness in Serving Large Language Models (OSDI 2024): prompt tokens count 1, output tokens 2, and
 //! a tenant that begins to wait starts no lower than the least that waits. Predicted wait: the tenant's queue over its part, by weight, of
-//! the rate at which the tier's queue has drained. Chance of being shed: 0 at half of the tier's longest wait, 1 at three quarters.
+//! the rate at which the tier's queue has drained, of all workers together. Chance of being shed: 0 at half of the tier's longest wait, 1 at three quarters.
 //!
 //! # Limits
 //! Each worker has a queue of its own; what tenants use and attain is shared with the others (see [`Admission::tell`]). Saturation is that of the
@@ -25,6 +26,7 @@ mod meter;
 mod promises;
 mod queue;
 mod release;
+mod round;
 mod saturation;
 mod shed;
 #[cfg(test)]
@@ -40,6 +42,7 @@ use meter::Meter;
 use promises::{Promise, Promises};
 pub use queue::Waiting;
 use queue::{Entry, Queue, Standing};
+use round::Round;
 pub(crate) use saturation::of_fleet;
 pub use shed::{Shed, ShedReason};
 
@@ -130,8 +133,10 @@ pub struct Admission {
     /// The other workers, and how many there are with this one.
     peers: Vec<Peer>,
     workers: u64,
-    /// Promises that the others do not know of.
+    /// Promises that the others may not know of yet, and the number of the last one.
     told: Vec<Told>,
+    last_told: u64,
+    round: Round,
 }
 
 impl Admission {
@@ -150,6 +155,8 @@ impl Admission {
             peers: Vec::new(),
             workers: 1,
             told: Vec::new(),
+            last_told: 0,
+            round: Round::default(),
         };
         admission.configure(config);
         admission

@@ -1,6 +1,6 @@
 //! Who goes next, and who has waited in vain.
 
-use super::queue::Standing;
+use super::queue::{Entry, Standing};
 use super::{Admission, Hold, ONE, Release, Shed, ShedReason, Waiting, owed};
 use crate::time::Instant;
 
@@ -17,6 +17,22 @@ impl Admission {
         // Who is behind goes as if it were of the highest tier that waits, and takes nothing of what is reserved for those above.
         let highest = self.tiers.iter().filter(|tier| tier.waiting > 0);
         let highest = highest.map(|tier| tier.ceiling).max().unwrap_or(ONE);
+        // Who has waited for too long goes as if it were of the highest tier in which somebody has: a tier whose own requests are served in
+        // time keeps what is reserved for it.
+        let starvation = self.config.starvation;
+        let starves = |entry: &Entry| {
+            entry.standing == Standing::InLine && now.since(entry.entered) >= starvation
+        };
+        let mut relief = 0;
+        for (_, entry) in self.queue.iter() {
+            if starves(entry)
+                && let Some(tier) = self.tiers.get(usize::from(entry.tier))
+            {
+                relief = relief.max(tier.ceiling);
+            }
+        }
+        let mut round = core::mem::take(&mut self.round);
+        let here = self.queue.in_line;
         let mut known: Option<(u64, u64)> = None;
         let mut best: Option<([u64; 5], Waiting)> = None;
         let mut over: Option<(Waiting, ShedReason)> = None;
@@ -47,17 +63,17 @@ impl Admission {
                 over = Some((waiting, ShedReason::QueueTimeout));
                 break;
             }
-            let starving = waited >= self.config.starvation;
+            let starving = starves(entry);
             let behind = tier.guaranteed > 0 && tier.owed >= owed(entry.hold.cost, ONE);
             let (class, ceiling) = match (starving, behind) {
-                (true, _) => (0, highest),
+                (true, _) => (0, relief),
                 (_, true) => (1, highest),
                 _ => (2, tier.ceiling),
             };
             let full = match known {
                 Some((model, full)) if model == entry.model => full,
                 _ => {
-                    let full = saturation(entry.model);
+                    let full = round.foresee(entry.model, saturation(entry.model), here);
                     known = Some((entry.model, full));
                     full
                 }
@@ -75,6 +91,7 @@ impl Admission {
                 best = Some((order, waiting));
             }
         }
+        self.round = round;
         if let Some((waiting, reason)) = over {
             return Some(self.refuse(now, waiting, reason));
         }

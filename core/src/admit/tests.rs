@@ -139,6 +139,24 @@ fn who_has_waited_for_the_bound_goes_before_all() {
 }
 
 #[test]
+fn who_starves_takes_what_is_reserved_for_a_tier_only_when_that_starves_too() {
+    let tiers = r#"{"name":"gold","max_wait_ms":20000},{"name":"bronze","ceiling":0.5,"max_wait_ms":20000}"#;
+    let tenants = r#"{"name":"a","tier":"gold"},{"name":"d","tier":"bronze"}"#;
+    let mut admission = admission(tiers, tenants, "");
+    let next = |admission: &mut Admission, now| {
+        let release = admission.next(ms(now), |_| ONE * 6 / 10)?;
+        admission.take(release.waiting).map(|_| release.tag)
+    };
+    queued(&mut admission, 0, &ask("d", 1, 1));
+    queued(&mut admission, 14_000, &ask("a", 0, 2));
+    assert_eq!(next(&mut admission, 15_000), Some(2), "served in time");
+    assert_eq!(next(&mut admission, 15_000), None, "the rest is reserved");
+    queued(&mut admission, 1_000, &ask("a", 0, 3));
+    assert_eq!(next(&mut admission, 16_000), Some(1), "both have starved");
+    assert_eq!(next(&mut admission, 16_000), Some(3));
+}
+
+#[test]
 fn nobody_waits_longer_than_the_tier_allows() {
     let mut admission = admission(TIERS, TENANTS, "");
     let waiting = queued(&mut admission, 0, &ask("a", 0, 7));

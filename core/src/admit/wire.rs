@@ -1,26 +1,26 @@
 //! What one worker tells the others of its tenants, as bytes.
 //!
 //! Layout, little-endian words of 64 bits: magic `PLTN` and version; owner; stamp in microseconds; how many tiers, tenants (from bit 16) and
-//! promises (from bit 32) follow; hash of all that follows; then 3 words a tier, 11 a tenant and 4 a promise, as the types below list them.
+//! promises (from bit 32) follow; hash of all that follows; then 3 words a tier, 11 a tenant and 5 a promise, as the types below list them.
 
 use alloc::vec::Vec;
 
 use crate::bytes::{pad, put, u64_at};
 use crate::hash;
 
-const MAGIC: u64 = 0x01_4e54_4c50;
+const MAGIC: u64 = 0x02_4e54_4c50;
 const HEADER: usize = 40;
 /// Words of a row.
 const TIER: usize = 3;
 const TENANT: usize = 11;
-const PROMISE: usize = 4;
+const PROMISE: usize = 5;
 
 /// Cost a second that leaves the queue, cost let through since the start, requests waiting.
 pub(super) type TierRow = [u64; TIER];
 /// Tenant, requests at once, cost attained since the start, cost that waits, cost promised here; then of requests, tokens and GPU time what was taken since the start, and
 /// the level.
 pub(super) type TenantRow = [u64; TENANT];
-/// What the request is, its tenant, microseconds until it is due, its cost; no cost: the promise was kept.
+/// Its running number, what the request is, its tenant, microseconds until it is due, its cost; no cost: the promise was kept.
 pub(super) type PromiseRow = [u64; PROMISE];
 
 pub(super) fn push<const N: usize>(out: &mut Vec<u8>, rows: impl Iterator<Item = [u64; N]>) -> u64 {

@@ -282,7 +282,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                 "starvation_ms",
                 &mut a.starvation,
                 1..=600_000,
-                doc("A request that has waited this long goes before all others"),
+                doc("A request that has waited this long goes before all others, but leaves alone what is reserved for tiers that are served in time"),
             );
         },
     );

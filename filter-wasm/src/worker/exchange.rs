@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl Worker {
-    /// Exchanges state with the collector and the other workers, and stands in for the collector if it is missing.
+    /// Takes over what the collector and the other workers say, and stands in for the collector if it is missing.
     pub fn on_tick<H: Host>(&mut self, host: &H) {
         let now = clock(host);
         // During a reconfiguration several roots tick for one worker.
@@ -28,7 +28,7 @@ impl Worker {
         }
         self.last_tick = now;
         self.read_snapshot(host, now);
-        self.exchange(host, now);
+        self.read_shares(host, now);
         self.router.on_tick(now);
         if let Some(reuse) = &mut self.reuse {
             reuse.on_tick(now);
@@ -71,18 +71,21 @@ impl Worker {
         }
     }
 
+    /// Tells the other workers what this one does. It is the last thing of a tick, so that they know of the requests that it has let through.
+    ///
     /// A worker without a request has nothing to tell and needs no slot; such are the main thread of a proxy and idle
     /// workers. It reads all the same, so that its first request is decided by what the others know.
-    fn exchange<H: Host>(&mut self, host: &H, now: Instant) {
-        if self.requests > 0 {
-            self.router.write_share(now, &mut self.share);
-            let lost = self.slots.write(host, &mut self.keys, self.me, &self.share);
-            if lost {
-                self.metrics.forget_inflight();
-            }
-            self.tell_of_tenants(host, now);
+    pub fn tell<H: Host>(&mut self, host: &H) {
+        if self.requests == 0 {
+            return;
         }
-        self.read_shares(host, now);
+        let now = clock(host);
+        self.router.write_share(now, &mut self.share);
+        let lost = self.slots.write(host, &mut self.keys, self.me, &self.share);
+        if lost {
+            self.metrics.forget_inflight();
+        }
+        self.tell_of_tenants(host, now);
     }
 
     fn read_shares<H: Host>(&mut self, host: &H, now: Instant) {

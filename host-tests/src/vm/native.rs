@@ -254,6 +254,7 @@ impl NativeVm {
                 Some(Role::Filter(root)) => {
                     root.on_tick();
                     release(root, &mut self.streams);
+                    root.tell();
                 }
                 Some(Role::Collector(root)) => root.on_tick(),
                 _ => {}

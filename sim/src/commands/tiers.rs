@@ -23,7 +23,7 @@ pub(crate) struct Arguments {
     /// Offered load as a share of what the fleet completes when flooded.
     #[arg(long, default_value_t = 1.5, value_parser = super::positive)]
     load: f64,
-    /// Seconds of arrivals; a tenth of them is not counted.
+    /// Seconds of arrivals at the load, and as many more at 50 % as the same requests take; a tenth of them is not counted.
     #[arg(long, default_value_t = 60.0, value_parser = super::positive)]
     seconds: f64,
     /// Workers of the proxy.
@@ -54,10 +54,12 @@ struct Got {
     asked: usize,
     refused: usize,
     longest_wait_ms: f64,
-    /// Cost served while requests arrived.
+    /// Cost a second that was served while requests arrived.
     cost: f64,
-    /// Cost asked for.
+    /// Cost a second that was asked for.
     wanted: f64,
+    /// Requests a second that were served while requests arrived.
+    rate: f64,
 }
 
 fn of_tenant(outcomes: &[Outcome], tenant: usize, from: u64, to: u64) -> Got {
@@ -70,17 +72,21 @@ fn of_tenant(outcomes: &[Outcome], tenant: usize, from: u64, to: u64) -> Got {
         .iter()
         .filter_map(|outcome| Some(ms(outcome.first_token? - outcome.last_asked)));
     let all = outcomes.iter().filter(|outcome| outcome.tenant == tenant);
-    let cost = all
+    let ended: Vec<f64> = all
         .filter(|outcome| outcome.end.is_some_and(|end| (from..to).contains(&end)))
-        .map(|outcome| outcome.cost as f64);
+        .map(|outcome| outcome.cost as f64)
+        .collect();
+    let seconds = (to - from) as f64 / 1e6;
+    let wanted = counted.iter().map(|outcome| outcome.cost as f64);
     Got {
         ttft: Percentiles::of(ttft.collect()),
         served: counted.iter().filter(|o| o.end.is_some()).count(),
         asked: counted.len(),
         refused: counted.iter().filter(|outcome| outcome.tries > 1).count(),
         longest_wait_ms: counted.iter().map(|o| ms(o.waited)).fold(0.0, f64::max),
-        cost: cost.sum(),
-        wanted: counted.iter().map(|outcome| outcome.cost as f64).sum(),
+        cost: ended.iter().sum::<f64>() / seconds,
+        wanted: wanted.sum::<f64>() / seconds,
+        rate: ended.len() as f64 / seconds,
     }
 }
 
@@ -113,14 +119,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         }
     };
     let at = |load: f64, config: &Config| {
-        let scenario = Scenario::new(&arguments.fleet.0, load, arguments.seconds, arguments.seed);
+        let seconds = arguments.seconds * arguments.load / load;
+        let scenario = Scenario::new(&arguments.fleet.0, load, seconds, arguments.seed);
         let outcomes = tiers::run(
             &scenario,
             config,
             arguments.workers as usize,
             arguments.seed,
         );
-        let (from, to) = (arguments.seconds * 1e5, arguments.seconds * 1e6);
+        let (from, to) = (seconds * 1e5, seconds * 1e6);
         let got: Vec<Got> = (0..TENANTS.len())
             .map(|tenant| of_tenant(&outcomes, tenant, from as u64, to as u64))
             .collect();
@@ -138,6 +145,13 @@ pub(crate) fn run(arguments: &Arguments) -> Result<(), String> {
         ),
     ] {
         println!("offered load {name}\n{}", table(got));
+        let (cost, rate) = got.iter().fold((0.0, 0.0), |(cost, rate), got| {
+            (cost + got.cost, rate + got.rate)
+        });
+        println!(
+            "served: {rate:.1} requests a second, {:.1} thousand tokens a second (output tokens twice)\n",
+            cost / 1000.0
+        );
     }
     let checks = checks(&calm, &loaded, &outcomes);
     print!("{}", check::table(&checks));

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use plimsoll_core::admit::{Shed, Waiting};
+use plimsoll_core::admit::{Release, Shed, Waiting};
 use plimsoll_core::config::Config;
 use plimsoll_core::fleet::Listed;
 use plimsoll_core::host::{self, Address, State};
@@ -19,7 +19,6 @@ use crate::engine::{Engine, Job, Token, chain};
 use crate::fleet::{Prepared, prepare};
 use crate::random::Random;
 
-const TICK_MICROS: u64 = 25_000;
 const POLL_MICROS: u64 = 200_000;
 /// A client gives up after this many tries.
 const TRIES: u32 = 5;
@@ -53,7 +52,7 @@ pub struct Outcome {
 enum Event {
     StepEnd(usize),
     Poll,
-    Tick,
+    Tick(usize),
     Arrival(usize),
 }
 
@@ -69,7 +68,7 @@ pub fn run(scenario: &Scenario, config: &Config, workers: usize, seed: u64) -> V
         match event {
             Event::StepEnd(host) => world.step_end(now, host),
             Event::Poll => world.poll(now),
-            Event::Tick => world.tick(now),
+            Event::Tick(worker) => world.tick(now, worker),
             Event::Arrival(position) => world.arrival(now, position),
         }
     }
@@ -83,6 +82,8 @@ struct World<'a> {
     /// Which router has each request, and under which ticket.
     tickets: HashMap<usize, (usize, Ticket)>,
     waiting: HashMap<usize, (usize, Waiting, u64)>,
+    /// What each worker told the others last: its work, and its tenants.
+    said: Vec<(Vec<u8>, Vec<u8>)>,
     outcomes: Vec<Outcome>,
     events: BinaryHeap<Reverse<(u64, Event)>>,
     left: usize,
@@ -123,6 +124,7 @@ impl<'a> World<'a> {
             routers: routers.collect(),
             tickets: HashMap::new(),
             waiting: HashMap::new(),
+            said: vec![(Vec::new(), Vec::new()); workers],
             outcomes: outcomes.collect(),
             events: BinaryHeap::new(),
             left: requests.len(),
@@ -131,7 +133,11 @@ impl<'a> World<'a> {
             epoch: 0,
         };
         world.poll(0);
-        world.tick(0);
+        // Each worker of a proxy has a timer of its own.
+        for worker in 0..workers {
+            let first = config.tick.get() * worker as u64 / workers as u64;
+            world.events.push(Reverse((first, Event::Tick(worker))));
+        }
         for (position, request) in requests.iter().enumerate() {
             let event = Event::Arrival(position);
             world.events.push(Reverse((request.at_micros, event)));
@@ -174,43 +180,42 @@ impl<'a> World<'a> {
         self.events.push(Reverse((now + POLL_MICROS, Event::Poll)));
     }
 
-    fn tick(&mut self, now: u64) {
+    fn tick(&mut self, now: u64, worker: usize) {
         let at = Instant::from_micros(now);
-        let mut said = vec![(Vec::new(), Vec::new()); self.routers.len()];
-        for (router, (share, tenants)) in self.routers.iter_mut().zip(&mut said) {
-            router.write_share(at, share);
-            router.write_tenants(at, tenants);
+        let others = self.said.iter().enumerate();
+        for (slot, (share, tenants)) in others.filter(|(slot, _)| *slot != worker) {
+            self.routers[worker].apply_share(at, slot, share);
+            self.routers[worker].apply_tenants(at, slot, tenants);
         }
-        for listener in 0..self.routers.len() {
-            for (slot, (share, tenants)) in said
-                .iter()
-                .enumerate()
-                .filter(|(slot, _)| *slot != listener)
-            {
-                self.routers[listener].apply_share(at, slot, share);
-                self.routers[listener].apply_tenants(at, slot, tenants);
-            }
-            self.routers[listener].on_tick(at);
-            while let Some(release) = self.routers[listener].next_release(at) {
-                let position = release.tag as usize;
-                let since = self
-                    .waiting
-                    .remove(&position)
-                    .map_or(now, |(.., since)| since);
-                let outcome = &mut self.outcomes[position];
-                outcome.waited = outcome.waited.max(now - since);
-                match release.shed {
-                    Some(shed) => self.refused(now, position, shed),
-                    None => {
-                        let request = self.request(position);
-                        let router = &mut self.routers[listener];
-                        let verdict = router.on_release(at, release.waiting, &request, None);
-                        self.act(now, position, listener, verdict);
-                    }
-                }
-            }
+        self.routers[worker].on_tick(at);
+        while let Some(release) = self.routers[worker].next_release(at) {
+            self.release(now, worker, release);
         }
-        self.events.push(Reverse((now + TICK_MICROS, Event::Tick)));
+        let (share, tenants) = &mut self.said[worker];
+        self.routers[worker].write_share(at, share);
+        self.routers[worker].write_tenants(at, tenants);
+        let next = Event::Tick(worker);
+        self.events.push(Reverse((
+            now + self.routers[worker].config().tick.get(),
+            next,
+        )));
+    }
+
+    fn release(&mut self, now: u64, worker: usize, release: Release) {
+        let at = Instant::from_micros(now);
+        let position = release.tag as usize;
+        let (.., since) = self
+            .waiting
+            .remove(&position)
+            .unwrap_or((worker, release.waiting, now));
+        let outcome = &mut self.outcomes[position];
+        outcome.waited = outcome.waited.max(now - since);
+        if let Some(shed) = release.shed {
+            return self.refused(now, position, shed);
+        }
+        let request = self.request(position);
+        let verdict = self.routers[worker].on_release(at, release.waiting, &request, None);
+        self.act(now, position, worker, verdict);
     }
 
     fn request(&self, position: usize) -> Request<'a> {

@@ -45,8 +45,9 @@ pub const TENANTS: [Tenant; 5] = [
     },
 ];
 
-/// Tiers and admission of the scenario, as fields of a configuration.
-pub const POLICY: &str = r#""tiers":[
+/// Tiers and admission of the scenario, as fields of a configuration. Workers learn of each other with every tick: the more often, the less
+/// do they get in each other's way.
+pub const POLICY: &str = r#""tick_ms":10,"tiers":[
     {"name":"realtime","max_wait_ms":2000},
     {"name":"interactive","ceiling":0.6,"max_wait_ms":3000},
     {"name":"batch","ceiling":0.5,"guaranteed":0.1,"max_wait_ms":3000}],
@@ -68,7 +69,8 @@ pub struct Scenario {
 }
 
 impl Scenario {
-    /// Poisson arrivals for `seconds` at `load` times the capacity of `fleet`. Prompts have a median of 1,500 tokens, answers of 150.
+    /// Poisson arrivals for `seconds` at `load` times the capacity of `fleet`. Prompts have a median of 1,500 tokens, answers of 150. A tenant's requests are
+    /// the same at every load.
     #[must_use]
     pub fn new(fleet: &[Gpu], load: f64, seconds: f64, seed: u64) -> Self {
         let block_tokens = 64;
@@ -80,6 +82,7 @@ impl Scenario {
         let parts: f64 = TENANTS.iter().map(|tenant| tenant.part).sum();
         let mut rows = Vec::new();
         for (place, tenant) in TENANTS.iter().enumerate() {
+            let mut random = Random::new(random.bits());
             let mean = 1e6 * parts / (capacity * load * tenant.part);
             let mut at = random.exponential(mean);
             while at < seconds * 1e6 {
