@@ -68,7 +68,7 @@ pub(super) struct Account {
 
 impl Account {
     #[cold]
-    pub(super) fn new(tenant: &Tenant) -> Self {
+    pub(super) fn new(tenant: &Tenant, proxies: u64) -> Self {
         let mut account = Self {
             tenant: hash::key(tenant.name.as_bytes()),
             listed: true,
@@ -89,19 +89,20 @@ impl Account {
             fresh: 0,
             part: u64::MAX,
         };
-        account.configure(tenant);
+        account.configure(tenant, proxies);
         account.begin_round(1);
         account
     }
 
-    /// Takes over new limits.
-    pub(super) fn configure(&mut self, tenant: &Tenant) {
+    /// Takes over new limits, of which this proxy gives out one part of `proxies`.
+    pub(super) fn configure(&mut self, tenant: &Tenant, proxies: u64) {
+        let part = |limit: u64| limit.div_ceil(proxies.max(1));
         self.listed = true;
         self.weight = tenant.weight.max(1);
-        self.concurrent = tenant.concurrent;
-        self.requests.limit(tenant.requests_per_minute);
-        self.tokens.limit(tenant.tokens_per_minute);
-        self.gpu.limit(tenant.gpu_seconds_per_day);
+        self.concurrent = part(tenant.concurrent);
+        self.requests.limit(part(tenant.requests_per_minute));
+        self.tokens.limit(part(tenant.tokens_per_minute));
+        self.gpu.limit(part(tenant.gpu_seconds_per_day));
     }
 
     /// Reserves what a request may need.
@@ -204,12 +205,15 @@ mod tests {
     }
 
     fn account(requests: u64, tokens: u64, concurrent: u64) -> Account {
-        Account::new(&Tenant {
-            requests_per_minute: requests,
-            tokens_per_minute: tokens,
-            concurrent,
-            ..Tenant::default()
-        })
+        Account::new(
+            &Tenant {
+                requests_per_minute: requests,
+                tokens_per_minute: tokens,
+                concurrent,
+                ..Tenant::default()
+            },
+            1,
+        )
     }
 
     fn hold(tokens: u64) -> Hold {
@@ -259,10 +263,13 @@ mod tests {
 
     #[test]
     fn the_gpu_time_of_a_day_runs_out_and_comes_back() {
-        let mut account = Account::new(&Tenant {
-            gpu_seconds_per_day: 8640,
-            ..Tenant::default()
-        });
+        let mut account = Account::new(
+            &Tenant {
+                gpu_seconds_per_day: 8640,
+                ..Tenant::default()
+            },
+            1,
+        );
         assert_eq!(account.reserve(at(9), &hold(5)), Ok(()));
         account.spend(Micros::from_millis(8_641_000));
         account.settle(&hold(5), 5, 5, true);
@@ -275,6 +282,23 @@ mod tests {
             "a tenth of a GPU flows in"
         );
         assert_eq!(account.reserve(at(9 + 11), &hold(5)), Ok(()));
+    }
+
+    #[test]
+    fn each_proxy_gives_out_its_part() {
+        let tenant = Tenant {
+            requests_per_minute: 4,
+            concurrent: 2,
+            ..Tenant::default()
+        };
+        let taken = |proxies| {
+            let mut account = Account::new(&tenant, proxies);
+            let reserved = (0..5).filter(|_| account.reserve(at(1), &hold(5)).is_ok());
+            reserved.count()
+        };
+        assert_eq!([taken(1), taken(2), taken(5)], [2, 1, 1]);
+        let mut boundless = Account::new(&Tenant::default(), 3);
+        assert_eq!(boundless.reserve(at(1), &hold(1 << 40)), Ok(()));
     }
 
     #[test]

@@ -185,6 +185,7 @@ impl Admission {
                 waiting_elsewhere: 0,
             });
         }
+        let proxies = config.admission.proxies;
         for account in &mut self.accounts {
             account.listed = false;
         }
@@ -193,10 +194,10 @@ impl Admission {
             match self.place_of(key) {
                 Ok(place) => {
                     if let Some(account) = self.accounts.get_mut(place) {
-                        account.configure(tenant);
+                        account.configure(tenant, proxies);
                     }
                 }
-                Err(place) => self.accounts.insert(place, Account::new(tenant)),
+                Err(place) => self.accounts.insert(place, Account::new(tenant, proxies)),
             }
         }
         self.forget_gone();

@@ -20,9 +20,7 @@ impl Admission {
         // Who has waited for too long goes as if it were of the highest tier in which somebody has: a tier whose own requests are served in
         // time keeps what is reserved for it.
         let starvation = self.config.starvation;
-        let starves = |entry: &Entry| {
-            entry.standing == Standing::InLine && now.since(entry.entered) >= starvation
-        };
+        let starves = |entry: &Entry| now.since(entry.entered) >= starvation;
         let mut relief = 0;
         for (_, entry) in self.queue.iter() {
             if starves(entry)

@@ -79,6 +79,8 @@ pub struct Admission {
     pub queue_bytes: usize,
     /// A request that has waited this long goes before all others.
     pub starvation: Micros,
+    /// Proxies that serve the same tenants: each gives out its part of every tenant's limits.
+    pub proxies: u64,
 }
 
 impl Default for Tier {
@@ -128,6 +130,7 @@ impl Default for Admission {
             queue: 1024,
             queue_bytes: 64 << 20,
             starvation: Micros::from_millis(3000),
+            proxies: 1,
         }
     }
 }
@@ -283,6 +286,12 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
                 &mut a.starvation,
                 1..=600_000,
                 doc("A request that has waited this long goes before all others, but leaves alone what is reserved for tiers that are served in time"),
+            );
+            v.integer(
+                "proxies",
+                &mut a.proxies,
+                1..=1000,
+                doc("Proxies that serve the same tenants: each gives out its part of their limits"),
             );
         },
     );
