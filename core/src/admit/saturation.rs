@@ -6,7 +6,9 @@ use crate::score::Inputs;
 
 /// Saturation of one host (Q16, 1 is full and the most): the nearest of its limits, by predicted wait, KV cache and requests.
 pub(super) fn of_host(inputs: &Inputs, full: &Admission) -> u64 {
-    let wait = fixed::mul_q16(inputs.queued_tokens, inputs.per_token);
+    // A prefill keeps its place until its first token: what it has left is a guess, and a full host would be filled again on it.
+    let queued = inputs.queued_tokens.saturating_add(inputs.done_tokens);
+    let wait = fixed::mul_q16(queued, inputs.per_token);
     let kv = inputs.kv_used.saturating_add(if inputs.kv_capacity == 0 {
         0
     } else {

@@ -4,9 +4,11 @@
 //! includes ours and everybody else's.
 
 mod address;
+mod head;
 mod past;
 
 pub use address::{ADDRESS_BYTES, Address};
+pub use head::Head;
 pub use past::Past;
 
 use crate::fixed::{self, ONE};
@@ -102,6 +104,10 @@ pub struct Host {
     pub polled: Option<Polled>,
     /// Our work there: this worker's.
     pub own: Load,
+    /// The first of our prefills there.
+    pub head: Head,
+    /// Tokens of it that must be computed by now.
+    pub done: u64,
     /// The other workers' of this proxy, a tick old.
     pub peers: Load,
     /// Ours and the other workers' when the engine was polled, so that it is not counted twice.
@@ -129,6 +135,8 @@ impl Host {
             state: State::Ready,
             polled: None,
             own: Load::default(),
+            head: Head::default(),
+            done: 0,
             peers: Load::default(),
             at_poll: Load::default(),
             speed: Speed::default(),
@@ -179,6 +187,25 @@ impl Host {
     /// Predicted time to prefill `tokens`, by requests that have ended.
     pub fn predict(&self, tokens: u64) -> Micros {
         Micros::new(fixed::mul_q16(tokens, self.speed.settled))
+    }
+
+    /// Time passes: the engine goes on with the first of our prefills.
+    pub fn go_on(&mut self, now: Instant) {
+        self.done = self.head.computed(now, self.speed.per_token);
+    }
+
+    /// A prefill of ours is over, and the next one's turn has come.
+    pub fn end_prefill(&mut self, now: Instant, tokens: u64) {
+        self.head.ended = now;
+        self.done = 0;
+        self.own.prefilling = self.own.prefilling.saturating_sub(1);
+        self.own.queued_tokens = self.own.queued_tokens.saturating_sub(tokens);
+    }
+
+    /// Of our uncached tokens queued there, those that are left to be computed.
+    #[inline]
+    pub const fn left(&self) -> u64 {
+        self.own.queued_tokens.saturating_sub(self.done)
     }
 
     /// Adds what somebody else of ours had there `age` ago: the engine has gone on with what was queued.

@@ -55,7 +55,7 @@
 //! | 28 | 4 | `N`: requests there |
 //! | 32 | 8 | prompt tokens known to be cached there |
 //! | 40 | 8 | prompt tokens credited to it as the home |
-//! | 48 | 8 | `q`: tokens queued there |
+//! | 48 | 8 | `q`: tokens queued there and left to be computed |
 //! | 56 | 8 | `a`: microseconds a token, Q16 |
 //! | 64 | 8 | mean time of a request, microseconds |
 //! | 72 | 8 | KV-cache utilisation, Q16 |
@@ -65,6 +65,7 @@
 //! | 104 | 8 | that of the shadow |
 //! | 112 | 8 | by how much its requests and queued tokens count more than they are, Q16 |
 //! | 120 | 8 | attempts that will fail before one succeeds, Q16 |
+//! | 128 | 8 | tokens of our prefills there that must be computed by now |
 
 mod base64;
 mod replay;
@@ -90,7 +91,7 @@ const MAGIC: &[u8; 4] = b"PLSD";
 const VERSION: u16 = 1;
 /// Bytes of a header and of a host's part, as they are written.
 const HEADER: usize = 520;
-const HOST: usize = 128;
+const HOST: usize = 136;
 /// As they were first written: what is read has at least these.
 const FIRST_HEADER: usize = 496;
 const FIRST_HOST: usize = 112;

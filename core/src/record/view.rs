@@ -281,6 +281,7 @@ impl<'a> View<'a> {
                 kv_capacity: word(88),
                 restraint: word(112),
                 faults: word(120),
+                done_tokens: word(128),
             },
             credit: word(96) as i64,
             shadow_credit: word(104) as i64,

@@ -59,7 +59,7 @@ pub(crate) fn begin<H: Hosts>(out: &mut Vec<u8>, scene: &Scene<'_>, fleet: &Flee
         for memory in [scene.memory, scene.shadow_memory] {
             out.extend_from_slice(&memory.credit(index).to_le_bytes());
         }
-        put_words(out, &[inputs.restraint, inputs.faults]);
+        put_words(out, &[inputs.restraint, inputs.faults, inputs.done_tokens]);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The books: what each host has of ours.
 
 use super::Router;
-use crate::host::Host;
 use crate::inflight::Flight;
+use crate::time::Instant;
 
 impl Router {
     /// Counts a request where it is.
@@ -25,7 +25,7 @@ impl Router {
     }
 
     /// Takes it back.
-    pub(super) fn unbook(&mut self, flight: &Flight) {
+    pub(super) fn unbook(&mut self, now: Instant, flight: &Flight) {
         let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
             return;
         };
@@ -35,16 +35,7 @@ impl Router {
             host.health.breaker.end_probe();
         }
         if flight.prefilling {
-            end_prefill(host, flight);
+            host.end_prefill(now, flight.uncached_tokens);
         }
     }
-}
-
-/// The prefill of `flight` is over.
-pub(super) const fn end_prefill(host: &mut Host, flight: &Flight) {
-    host.own.prefilling = host.own.prefilling.saturating_sub(1);
-    host.own.queued_tokens = host
-        .own
-        .queued_tokens
-        .saturating_sub(flight.uncached_tokens);
 }

@@ -227,8 +227,7 @@ pub(super) fn decide(
     } else {
         // A policy that does not score has not asked, but whoever judges silence must know what the request waits for.
         let queued = router.fleet.get(first).map_or(0, |host| {
-            let (own, peers) = (&host.own, &host.peers);
-            own.queued_tokens.saturating_add(peers.queued_tokens)
+            host.left().saturating_add(host.peers.queued_tokens)
         });
         (estimate.prompt_tokens.max(score::LEAST_TOKENS), queued)
     };

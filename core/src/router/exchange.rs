@@ -160,7 +160,10 @@ impl Router {
         let hosts = self.fleet.hosts();
         let parts = hosts.iter().filter(|host| telling(host)).map(|host| Part {
             host: host.key,
-            load: host.own,
+            load: Load {
+                queued_tokens: host.left(),
+                ..host.own
+            },
             sums: host.speed.told(),
             ejected_until: host.health.breaker.open_until().unwrap_or_default(),
         });

@@ -37,7 +37,6 @@ use crate::tenant::Directory;
 use crate::time::{Instant, Micros};
 pub use admission::Caller;
 pub use bill::Bill;
-use book::end_prefill;
 use exchange::{Peer, Ring};
 use guard::is_probe;
 pub use verdict::{Outcome, PassReason, Reason, Verdict};
@@ -201,7 +200,7 @@ impl Router {
         moved.credited_tokens = 0;
         moved.probe = is_probe(&self.fleet, usize::from(moved.host));
         let before = core::mem::replace(flight, moved);
-        self.unbook(&before);
+        self.unbook(now, &before);
         self.book(&moved);
         let alive = self
             .fleet
@@ -236,7 +235,7 @@ impl Router {
             let flight = before;
             if let Some(host) = self.fleet.get_mut(usize::from(flight.host)) {
                 if was_prefilling {
-                    end_prefill(host, &flight);
+                    host.end_prefill(now, flight.uncached_tokens);
                 }
                 if !first {
                     host.gap = (gap, now);
@@ -260,7 +259,7 @@ impl Router {
     pub fn on_done(&mut self, now: Instant, ticket: Ticket, outcome: Outcome) -> Option<Bill> {
         let flight = self.inflight.end(ticket)?;
         let bill = bill::of(&flight, &self.fleet, now, outcome);
-        self.unbook(&flight);
+        self.unbook(now, &flight);
         self.settle(&flight, outcome, bill.gpu);
         let uncached = match flight.usage {
             Some(usage) => self.on_usage(&flight, usage, outcome),
@@ -294,16 +293,21 @@ impl Router {
         self.sum_peers(now);
         self.fleet.note_loads(now);
         self.watch(now);
-        for flight in self.inflight.iter_mut() {
+        for flight in self.inflight.iter_mut().filter(|flight| flight.prefilling) {
+            let Some(host) = self.fleet.get_mut(usize::from(flight.host)) else {
+                continue;
+            };
             // An answer that is not streamed shows no first token; its prefill is taken to be over in twice the predicted time.
-            if flight.prefilling
-                && !flight.stream
-                && let Some(host) = self.fleet.get_mut(usize::from(flight.host))
-                && now.since(flight.sent) > host.predict(flight.ahead()).times(2)
-            {
+            let limit = host.predict(flight.ahead()).times(2);
+            if !flight.stream && now.since(flight.sent) > limit {
                 flight.prefilling = false;
-                end_prefill(host, flight);
+                host.end_prefill(now, flight.uncached_tokens);
+            } else {
+                host.head.meet(flight);
             }
+        }
+        for host in self.fleet.hosts_mut() {
+            host.go_on(now);
         }
         if now < self.swept {
             self.on_clock_set_back(now);

@@ -21,8 +21,10 @@ pub struct Inputs {
     pub known_tokens: u64,
     /// Tokens of the prompt that it is credited with as the prompt's home.
     pub credited_tokens: u64,
-    /// `q`: uncached tokens queued there.
+    /// `q`: uncached tokens queued there, less those that must be computed by now.
     pub queued_tokens: u64,
+    /// The latter, of our own: tokens of a prefill that is under way.
+    pub done_tokens: u64,
     /// `N`: requests there.
     pub requests: u32,
     /// `a`: prefill time of a token, microseconds, Q16.
@@ -84,13 +86,10 @@ pub struct Context<'a> {
     pub now: Instant,
 }
 
-/// Uncached tokens queued on `host`.
+/// Uncached tokens queued on `host` and left to be computed.
 #[inline]
 fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
-    let ours = host
-        .own
-        .queued_tokens
-        .saturating_add(host.peers.queued_tokens);
+    let ours = host.left().saturating_add(host.peers.queued_tokens);
     let Some(polled) = polled else {
         return ours;
     };
@@ -104,16 +103,17 @@ fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
     queued
 }
 
-/// KV tokens that are on `host` beyond what its last poll counted, with this request admitted.
+/// KV tokens that will be on `host` beyond what its last poll counted, with this request admitted. What is `queued` will be there when it is
+/// computed; an engine takes blocks as it goes.
 #[inline]
-fn kv_added(context: &Context<'_>, host: &Host) -> u64 {
+fn kv_added(context: &Context<'_>, host: &Host, queued: u64) -> u64 {
     let ours = host.own.kv_tokens.saturating_add(host.peers.kv_tokens);
     let sent_since = ours.saturating_sub(host.at_poll.kv_tokens);
     let this = context
         .estimate
         .prompt_tokens
         .saturating_add(context.estimate.output_tokens / 2);
-    sent_since.saturating_add(this)
+    sent_since.max(queued).saturating_add(this)
 }
 
 /// Gathers what is known of `host` for a request of which it is known to hold `known_tokens`, and credited with `credited_tokens`.
@@ -131,15 +131,17 @@ pub fn gather(
         .as_ref()
         .filter(|polled| context.polled && context.now.since(polled.at) <= context.stale_after);
     let others = polled.map_or(0, |_| host.others());
+    let queued = queued(context, host, polled);
     Inputs {
         known_tokens,
         credited_tokens,
-        queued_tokens: queued(context, host, polled),
+        queued_tokens: queued,
+        done_tokens: host.done,
         requests: host.ours().saturating_add(others),
         per_token: host.speed.per_token,
         e2e: host.speed.e2e,
         kv_used: polled.map_or(0, |polled| u64::from(polled.kv_used_q16)),
-        kv_added: polled.map_or(0, |_| kv_added(context, host)),
+        kv_added: polled.map_or(0, |_| kv_added(context, host, queued)),
         kv_capacity: polled.map_or(0, |polled| polled.kv_capacity_tokens),
         restraint: host.health.ramp.restraint(context.now, context.health),
         faults: host.health.faults(context.now, context.health),

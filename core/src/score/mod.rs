@@ -1,10 +1,11 @@
 //! The score: predicted microseconds that a request costs on a host, itself and the others together.
 //!
 //! # Formula (research/routing-lab.md section 3; lower is better)
-//! `(a * [ q * (1 + crowding * N) + w * (prefill + stall * N) ] + kv_pressure * e2e * max(0, kv - kv_limit)) * (1 + faults)`
+//! `(a * [ q + (q + d) * crowding * N + w * (prefill + stall * N) ] + kv_pressure * e2e * max(0, kv - kv_limit)) * (1 + faults)`
 //!
 //! - `a`: learned microseconds of prefill a token. `w`: this request's uncached prompt tokens there.
-//! - `q`: uncached tokens queued there: ours without a first token, exactly, and the other proxies' waiting requests times the mean `w`.
+//! - `q`: uncached tokens queued there and left to be computed: ours without a first token, and the other proxies' waiting requests times
+//!   the mean `w`. `d`: what must be computed by now of a prefill of ours that is under way.
 //! - `N`: requests there: ours exactly, and the others' as the engine last reported.
 //! - `kv`: KV-cache utilisation after admitting this request. `e2e`: mean time of a request there.
 //! - `faults`: attempts that fail there before one succeeds, by how the last ones ended: what fails at once is not fast.
@@ -24,7 +25,7 @@ mod inputs;
 mod tests;
 
 use crate::config::Weights;
-use crate::fixed::{self, ONE};
+use crate::fixed;
 pub use inputs::{Context, Inputs, gather};
 
 /// Tokens that are prefilled even on a full hit.
@@ -69,7 +70,13 @@ pub fn score(weights: &Weights, prompt_tokens: u64, inputs: &Inputs) -> Terms {
     // Token counts are far below 2^40 and `a` below 2^32, so these products seldom leave 64 bits; they saturate if they do.
     let own = fixed::mul_q16(uncached_tokens, per_token);
     let queue = fixed::mul_q16(queued_tokens, per_token);
-    let wait = fixed::mul_q16(queue, ONE.saturating_add(fixed::mul(weights.crowding, n)));
+    // Nobody waits for what is computed; but streams beside it have stood still for it, and are not to stand still for the next one at once.
+    let whole = match inputs.done_tokens {
+        0 => queue,
+        done => fixed::mul_q16(queued_tokens.saturating_add(done), per_token),
+    };
+    let crowd = fixed::mul_q16(whole, fixed::mul(weights.crowding, n));
+    let wait = queue.saturating_add(crowd);
     let prefill = fixed::mul_q16(own, weights.prefill);
     let stall = fixed::mul_q16(own, fixed::mul(weights.stall, n));
     let over = inputs.kv_excess(weights.kv_limit);

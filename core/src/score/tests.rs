@@ -1,4 +1,5 @@
 use super::*;
+use crate::fixed::ONE;
 use crate::config::Config;
 use crate::cost::Estimate;
 use crate::host::{Address, Host, Load, Polled};

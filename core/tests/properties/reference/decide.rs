@@ -126,7 +126,8 @@ impl Reference {
         let (uncached, queued) = match terms[0].uncached_tokens {
             0 => {
                 let peers = &self.hosts[&first].peers;
-                let queued = self.own(first).queued_tokens + peers.queued_tokens;
+                let done = self.hosts[&first].done;
+                let queued = self.own(first).queued_tokens - done + peers.queued_tokens;
                 (question.prompt_tokens.max(16), queued)
             }
             tokens => (tokens, terms[0].queued_tokens),
@@ -336,7 +337,7 @@ impl Reference {
         (known, credited)
     }
 
-    /// `a * [q * (1 + crowding * N) + w * (prefill + stall * N)] + kv_pressure * e2e * max(0, kv - kv_limit)`
+    /// `a * [q + (q + done) * crowding * N + w * (prefill + stall * N)] + kv_pressure * e2e * max(0, kv - kv_limit)`
     fn score(&self, question: &Question<'_>, address: Address, cached: u64) -> Terms {
         let host = &self.hosts[&address];
         let own = self.own(address);
@@ -347,7 +348,7 @@ impl Reference {
         let polled = host.polled.filter(fresh);
 
         let w = question.prompt_tokens.saturating_sub(cached).max(16);
-        let mut q = own.queued_tokens + host.peers.queued_tokens;
+        let mut q = own.queued_tokens - host.done + host.peers.queued_tokens;
         let mut n = u64::from(own.requests + host.peers.requests);
         let mut kv = 0;
         if let Some(polled) = polled {
@@ -364,7 +365,7 @@ impl Reference {
                 let ours = own.kv_tokens + host.peers.kv_tokens;
                 let since = ours.saturating_sub(host.at_poll.kv_tokens);
                 let this = question.prompt_tokens + question.output_tokens / 2;
-                kv += ratio(since + this, polled.kv_capacity_tokens);
+                kv += ratio(since.max(q) + this, polled.kv_capacity_tokens);
             }
         }
         let share = host.health.share(question.now, &self.config.health);
@@ -373,7 +374,7 @@ impl Reference {
         let queued = q;
         (n, q) = (n + times(n, restraint), q + times(q, restraint));
         let a = host.per_token;
-        let wait = times(times(q, a), ONE + weights.crowding * n);
+        let wait = times(q, a) + times(times(q + host.done, a), weights.crowding * n);
         let prefill = times(times(w, a), weights.prefill);
         let stall = times(times(w, a), weights.stall * n);
         let over_limit = kv.saturating_sub(weights.kv_limit);

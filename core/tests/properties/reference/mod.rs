@@ -8,6 +8,7 @@ pub(crate) mod arithmetic;
 mod classic;
 mod decide;
 mod exchange;
+mod head;
 mod health;
 mod homes;
 mod learn;
@@ -47,6 +48,9 @@ pub(crate) struct Host {
     polled_at: Instant,
     /// Ours and the other workers', at the last sixteen ticks.
     past: Vec<(Instant, Load)>,
+    /// Of our first prefill there, the tokens that must be computed; and when one of ours last ended.
+    done: u64,
+    ended: Instant,
     peers: Load,
     own_sums: Sums,
     /// What requests that have not ended say so far.
@@ -211,6 +215,8 @@ impl Reference {
                 at_poll: Load::default(),
                 polled_at: Instant::ZERO,
                 past: Vec::new(),
+                done: 0,
+                ended: Instant::ZERO,
                 peers: Load::default(),
                 own_sums: Sums::default(),
                 pending: Sums::default(),
@@ -289,6 +295,10 @@ impl Reference {
             return;
         }
         let (failed, probe, sent) = (flight.host, flight.probe, flight.sent);
+        if flight.prefilling {
+            self.ends(now, failed);
+        }
+        let flight = self.flights.get_mut(&id).unwrap();
         flight.host = known;
         flight.probe = known.is_some_and(|served| self.hosts[&served].health.is_open());
         flight.teaches = false;
@@ -310,7 +320,7 @@ impl Reference {
             let first = flight.tokens == 0;
             flight.tokens += seen.tokens;
             flight.last_token = now;
-            flight.prefilling = false;
+            let prefilled = std::mem::take(&mut flight.prefilling);
             if first {
                 let open = |host: Address| self.hosts[&host].health.is_open();
                 let sick = flight.host.is_some_and(open) && !flight.probe;
@@ -320,6 +330,9 @@ impl Reference {
             flight.stalled = false;
             let probe = std::mem::take(&mut flight.probe);
             if let Some(host) = flight.host.and_then(|host| self.hosts.get_mut(&host)) {
+                if prefilled {
+                    (host.ended, host.done) = (now, 0);
+                }
                 if !first {
                     host.gap = (gap, now);
                 }
@@ -336,6 +349,9 @@ impl Reference {
         let Some(flight) = self.flights.remove(&id) else {
             return;
         };
+        if flight.prefilling {
+            self.ends(now, flight.host);
+        }
         let mut uncached = flight.prompt_tokens.saturating_sub(flight.known);
         if let Some(usage) = flight.usage {
             let prompt = u64::from(usage.prompt_tokens);
@@ -414,8 +430,12 @@ impl Reference {
                 let settled = self.hosts[&address].settled;
                 let predicted = arithmetic::times(flight.queued + flight.uncached, settled);
                 flight.prefilling = now.since(flight.sent).get() <= 2 * predicted;
+                if !flight.prefilling {
+                    self.hosts.get_mut(&address).unwrap().ended = now;
+                }
             }
         }
+        self.go_on(now);
         if now.since(self.swept) >= Micros::from_millis(500) {
             self.swept = now;
             self.blocks.sweep();
