@@ -1,7 +1,7 @@
 use super::*;
-use crate::fixed::ONE;
 use crate::config::Config;
 use crate::cost::Estimate;
+use crate::fixed::ONE;
 use crate::host::{Address, Host, Load, Polled};
 use crate::time::{Instant, Micros};
 use alloc::boxed::Box;

@@ -3,8 +3,8 @@
 use plimsoll_core::host::Address;
 use plimsoll_core::time::Instant;
 
-use super::{Flight, Reference};
 use super::arithmetic::{ONE, over};
+use super::{Flight, Reference};
 
 impl Reference {
     /// Of our first prefill there, the tokens that must be computed.
