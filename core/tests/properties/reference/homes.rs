@@ -58,8 +58,9 @@ impl Homes {
         }
         let p = believed(&self.confirmed, prompt_tokens);
         let h = believed(&self.went, prompt_tokens);
-        let reported = self.confirmed.contains_key(&None);
-        let most = if reported && !told { 2 * ONE } else { ONE / 2 };
+        let sent = self.went.get(&None).map_or(0, |went| went.samples);
+        let silent = sent == 32 && !self.confirmed.contains_key(&None);
+        let most = if silent || told { ONE / 2 } else { 2 * ONE };
         (p + ratio(p, h)).min(most).max(foreign / 10)
     }
 
