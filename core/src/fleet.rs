@@ -36,7 +36,7 @@ pub struct Listed {
 #[derive(Clone, Debug)]
 pub struct Fleet {
     hosts: Vec<Host>,
-    /// What each had of ours at the last ticks.
+    /// What each had of ours at the last ticks; not part of [`Host`], which every decision walks through.
     past: Vec<Past>,
     by_key: HashMap<u64, u16, passthrough::BuildMix>,
     capacity: usize,

@@ -262,6 +262,19 @@ impl Stand {
             .expect("the watched file is written");
     }
 
+    /// The module with other bytes, so that Envoy starts new VMs: a custom section changes the code's hash.
+    ///
+    /// # Panics
+    ///
+    /// When it cannot be read or written.
+    pub fn second_module(&self) -> PathBuf {
+        let mut code = std::fs::read(module()).expect("the module is there");
+        code.extend_from_slice(b"\0\x05\x04swap");
+        let path = self.path().join("second.wasm");
+        std::fs::write(&path, code).expect("the directory is ours");
+        path
+    }
+
     /// Envoy's process id.
     pub fn pid(&self) -> u32 {
         self.envoy.id()

@@ -42,11 +42,7 @@ async fn swaps_under_load_fail_no_request() {
             })
         })
         .collect();
-    // A module with other bytes, so that Envoy starts new VMs: a custom section changes the code's hash.
-    let mut other = std::fs::read(plimsoll_e2e::module()).unwrap();
-    other.extend_from_slice(b"\0\x05\x04swap");
-    let second = stand.path().join("second.wasm");
-    std::fs::write(&second, other).unwrap();
+    let second = stand.second_module();
 
     let reloads = "extension_config_discovery.http_filter.plimsoll.config_reload";
     for swap in 0..SWAPS {

@@ -159,10 +159,7 @@ async fn swaps_forget_nobody_who_follows() {
         ..Setting::hosts(engines.addresses.clone()).configuration(sharing())
     })
     .await;
-    let second = stand.path().join("second.wasm");
-    let mut module = std::fs::read(plimsoll_e2e::module()).unwrap();
-    module.extend_from_slice(b"\0\x05\x04swap");
-    std::fs::write(&second, module).unwrap();
+    let second = stand.second_module();
     let address = stand.address();
     let mut before = 0;
     for (swap, at_the_engine) in [("configuration", CLIENTS), ("module", 1)] {

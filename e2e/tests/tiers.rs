@@ -152,10 +152,7 @@ async fn swaps_lose_nobody_who_waits() {
     })
     .await;
     let address = stand.address();
-    let second = stand.path().join("second.wasm");
-    let mut module = std::fs::read(plimsoll_e2e::module()).unwrap();
-    module.extend_from_slice(b"\0\x05\x04swap");
-    std::fs::write(&second, module).unwrap();
+    let second = stand.second_module();
     for swap in ["configuration", "module"] {
         let asked: Vec<_> = (0..3).map(|_| ask(address, GOLD, 200)).collect();
         until("some to wait", async || {

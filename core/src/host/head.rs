@@ -1,7 +1,7 @@
 //! How far the engine has come with the first of our prefills: engines compute prompts in turn, and say nothing until a first token.
 
-use crate::fixed::{self, ONE};
 use crate::inflight::Flight;
+use crate::learn::Speed;
 use crate::time::Instant;
 
 /// A prefill counts as left by one part in so many until its first token, which alone tells that it is over.
@@ -23,21 +23,19 @@ impl Head {
         self.first = Some(self.first.map_or(met, |first| first.min(met)));
     }
 
-    /// Tokens of it that must be computed `now` at `per_token` (Q16 microseconds). Whom we have met is forgotten.
-    pub fn computed(&mut self, now: Instant, per_token: u64) -> u64 {
+    /// Tokens of it that must be computed `now` at that speed. Whom we have met is forgotten.
+    pub fn computed(&mut self, now: Instant, speed: &Speed) -> u64 {
         let Some((sent, tokens, ahead)) = self.first.take() else {
             return 0;
         };
-        if per_token == 0 {
-            return 0;
-        }
         // Its turn came when the prefill before it ended, if that was ours, else when what was queued there had been computed.
         let (since, ahead) = if self.ended > sent {
             (self.ended, 0)
         } else {
             (sent, ahead)
         };
-        fixed::mul_div(now.since(since).get(), ONE, per_token)
+        speed
+            .tokens_in(now.since(since))
             .saturating_sub(ahead)
             .min(tokens.saturating_sub(tokens / KEPT))
     }

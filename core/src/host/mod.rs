@@ -11,7 +11,7 @@ pub use address::{ADDRESS_BYTES, Address};
 pub use head::Head;
 pub use past::Past;
 
-use crate::fixed::{self, ONE};
+use crate::fixed;
 use crate::health::Health;
 use crate::learn::Speed;
 use crate::time::{Instant, Micros};
@@ -191,7 +191,7 @@ impl Host {
 
     /// Time passes: the engine goes on with the first of our prefills.
     pub fn go_on(&mut self, now: Instant) {
-        self.done = self.head.computed(now, self.speed.per_token);
+        self.done = self.head.computed(now, &self.speed);
     }
 
     /// A prefill of ours is over, and the next one's turn has come.
@@ -208,12 +208,15 @@ impl Host {
         self.own.queued_tokens.saturating_sub(self.done)
     }
 
+    /// The same over all workers of this proxy.
+    #[inline]
+    pub const fn queued(&self) -> u64 {
+        self.left().saturating_add(self.peers.queued_tokens)
+    }
+
     /// Adds what somebody else of ours had there `age` ago: the engine has gone on with what was queued.
     pub fn add_peer(&mut self, load: &Load, age: Micros) {
-        let computed = match self.speed.per_token {
-            0 => 0,
-            per_token => fixed::mul_div(age.get(), ONE, per_token),
-        };
+        let computed = self.speed.tokens_in(age);
         self.peers.add(&Load {
             queued_tokens: load.queued_tokens.saturating_sub(computed),
             ..*load

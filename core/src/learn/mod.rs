@@ -123,6 +123,14 @@ pub struct Speed {
 }
 
 impl Speed {
+    /// Tokens that are prefilled in `time`; none as long as no speed is known.
+    pub fn tokens_in(&self, time: Micros) -> u64 {
+        match self.per_token {
+            0 => 0,
+            per_token => fixed::mul_div(time.get(), ONE, per_token),
+        }
+    }
+
     /// A first token came `ttft` after the request was sent behind `tokens` uncached tokens, its own included.
     pub fn on_first_token(&mut self, ttft: Micros, tokens: u64) {
         let sample = self.sample(ttft, tokens);

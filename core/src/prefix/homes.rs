@@ -12,8 +12,8 @@
 //! never below 0.1 times the share of load that belongs to other routers. Where other proxies tell which host holds what, it is never above
 //! 0.5: a guess must not outweigh what is known, and serves what two of them are asked for at once. (Without that bound prefixes that
 //! others had placed were computed again at home: 4 to 7 % more mean TTFT and up to 3 times its p99 for agents and conversations.)
-//! Nor is it when 32 requests have been sent and no engine has reported cached tokens. (Of engines that never do, the composite of docs/contest.md is 27 % lower with two
-//! proxies and 15 % with 16 than without that bound, which made of the score a hash of the prompt.)
+//! Nor is it when 32 requests have been sent and no engine has reported cached tokens. (Of engines that never do, the composite of
+//! docs/contest.md is 27 % lower with two proxies and 15 % with 16 than without that bound: it made of the score a hash of the prompt.)
 //!
 //! # Limits
 //! Learned per size class only.

@@ -11,6 +11,7 @@ use crate::eligible;
 use crate::explain::{Decision, Step};
 use crate::fixed;
 use crate::fleet::Fleet;
+use crate::host::Host;
 use crate::inflight::Flight;
 use crate::policy::each;
 use crate::prefix::{self, Homes, Learned};
@@ -226,9 +227,7 @@ pub(super) fn decide(
         (best.uncached_tokens, best.queued_tokens)
     } else {
         // A policy that does not score has not asked, but whoever judges silence must know what the request waits for.
-        let queued = router.fleet.get(first).map_or(0, |host| {
-            host.left().saturating_add(host.peers.queued_tokens)
-        });
+        let queued = router.fleet.get(first).map_or(0, Host::queued);
         (estimate.prompt_tokens.max(score::LEAST_TOKENS), queued)
     };
     let flight = Flight {

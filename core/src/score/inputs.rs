@@ -89,7 +89,7 @@ pub struct Context<'a> {
 /// Uncached tokens queued on `host` and left to be computed.
 #[inline]
 fn queued(context: &Context<'_>, host: &Host, polled: Option<&Polled>) -> u64 {
-    let ours = host.left().saturating_add(host.peers.queued_tokens);
+    let ours = host.queued();
     let Some(polled) = polled else {
         return ours;
     };

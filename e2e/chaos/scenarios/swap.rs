@@ -15,11 +15,7 @@ pub(crate) async fn play() -> Report {
     };
     let mut stage = Stage::with(3, json!({}), change).await;
     let load = stage.load(0.5).start();
-    // A module with other bytes, so that Envoy starts new VMs: a custom section changes the code's hash.
-    let mut other = std::fs::read(module()).expect("the module is there");
-    other.extend_from_slice(b"\0\x05\x04swap");
-    let second = stage.stand.path().join("second.wasm");
-    std::fs::write(&second, other).expect("the directory is ours");
+    let second = stage.stand.second_module();
     let first = module().to_path_buf();
     for swap in 0..SWAPS {
         let code = if swap % 2 == 0 { &second } else { &first };

@@ -80,10 +80,11 @@ impl<H: Host> Stream<H> {
             && let Some(Ok(mut worker)) = self.worker.as_ref().map(|worker| worker.try_borrow_mut())
         {
             if let Some(flight) = self.flight {
-                let piece = (chunk.len() == size).then_some(&*chunk);
-                let shared =
-                    worker.share_piece(&*self.host, flight, observer.body(), piece, seen.done);
-                self.flight = shared.then_some(flight);
+                let whole = chunk.len() == size;
+                if !whole || !worker.share_piece(flight, observer.body(), &chunk, seen.done) {
+                    worker.end_sharing(&*self.host, flight);
+                    self.flight = None;
+                }
             }
             if seen.tokens > 0 {
                 worker.chunk(

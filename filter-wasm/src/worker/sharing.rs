@@ -64,25 +64,16 @@ impl Worker {
         self.metrics.count(id, 1);
     }
 
-    /// The next piece of the answer of `flight`, `None` if it is lost; with `done` it is whole. False when it is not shared any more.
-    pub(crate) fn share_piece<H: Host>(
+    /// The next piece of the answer of `flight`; with `done` it is whole. False when it is not shared any more.
+    pub(crate) fn share_piece(
         &mut self,
-        host: &H,
         flight: Flight,
         body: Body,
-        piece: Option<&[u8]>,
+        piece: &[u8],
         done: bool,
     ) -> bool {
-        let Some(reuse) = &mut self.reuse else {
-            return false;
-        };
-        match piece {
-            Some(piece) => reuse.push(flight, body, piece, done),
-            None => {
-                reuse.end(clock(host), flight);
-                false
-            }
-        }
+        let reuse = self.reuse.as_mut();
+        reuse.is_some_and(|reuse| reuse.push(flight, body, piece, done))
     }
 
     pub(crate) fn end_sharing<H: Host>(&mut self, host: &H, flight: Flight) {
