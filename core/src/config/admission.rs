@@ -136,11 +136,11 @@ impl Default for Admission {
 }
 
 #[cold]
-pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
+pub(super) fn declare<V: Visitor>(c: &mut Config, v: &mut V) {
     v.objects(
         "tiers",
         doc("Priority classes, the highest first; without any, every request is let through at once"),
-        &mut |i, v| {
+        |i, v| {
             let Some(tier) = item(&mut c.tiers, i) else {
                 return;
             };
@@ -169,7 +169,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
     v.objects(
         "tenants",
         doc("Who may ask; `*` is everybody without an identity, who is refused where it is absent"),
-        &mut |i, v| {
+        |i, v| {
             let Some(t) = item(&mut c.tenants, i) else {
                 return;
             };
@@ -214,38 +214,34 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             }
         },
     );
-    v.section(
-        "identity",
-        doc("How a request tells its tenant"),
-        &mut |v| {
-            let d = &mut c.identity;
-            v.text(
-                "jwt_claim",
-                &mut d.jwt_claim,
-                doc("Claim of the JWT checked by Envoy's `jwt_authn` filter that names the tenant"),
-            );
-            v.text(
-                "jwt_payload",
-                &mut d.jwt_payload,
-                doc("`payload_in_metadata` of that filter"),
-            );
-            v.flag(
-                "mtls",
-                &mut d.mtls,
-                doc("The subject of the client's certificate names the tenant"),
-            );
-            v.text("header", &mut d.header, doc("Header that names the tenant"));
-            v.texts(
-                "trusted_hops",
-                &mut d.trusted_hops,
-                doc("Networks (`ip/bits`) whose hops may set that header"),
-            );
-        },
-    );
+    v.section("identity", doc("How a request tells its tenant"), |v| {
+        let d = &mut c.identity;
+        v.text(
+            "jwt_claim",
+            &mut d.jwt_claim,
+            doc("Claim of the JWT checked by Envoy's `jwt_authn` filter that names the tenant"),
+        );
+        v.text(
+            "jwt_payload",
+            &mut d.jwt_payload,
+            doc("`payload_in_metadata` of that filter"),
+        );
+        v.flag(
+            "mtls",
+            &mut d.mtls,
+            doc("The subject of the client's certificate names the tenant"),
+        );
+        v.text("header", &mut d.header, doc("Header that names the tenant"));
+        v.texts(
+            "trusted_hops",
+            &mut d.trusted_hops,
+            doc("Networks (`ip/bits`) whose hops may set that header"),
+        );
+    });
     v.section(
         "admission",
         doc("When requests wait; counts only with `tiers`"),
-        &mut |v| {
+        |v| {
             let a = &mut c.admission;
             millis(
                 v,

@@ -9,27 +9,59 @@ use crate::host::Address;
 use crate::time::Micros;
 
 /// What is done with each declared field: read it, put it in the schema, put it in the table.
-pub(super) trait Visitor {
+pub(super) trait Visitor: Sized {
     /// A string that must not be empty, unless it is empty by default.
-    fn text(&mut self, name: &str, field: &mut String, doc: &str);
+    fn text(&mut self, name: &'static str, field: &mut String, doc: &str);
     /// An integer in `range`.
-    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str);
+    fn integer(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        doc: &str,
+    );
     /// A decimal number kept in Q16, in whole numbers of `range`.
-    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str);
+    fn decimal(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        doc: &str,
+    );
     /// `true` or `false`.
-    fn flag(&mut self, name: &str, field: &mut bool, doc: &str);
+    fn flag(&mut self, name: &'static str, field: &mut bool, doc: &str);
     /// One of the policies.
-    fn policy(&mut self, name: &str, field: &mut Policy, doc: &str);
+    fn policy(&mut self, name: &'static str, field: &mut Policy, doc: &str);
     /// The list of hosts.
-    fn hosts(&mut self, name: &str, field: &mut Vec<ConfiguredHost>, doc: &str);
+    fn hosts(&mut self, name: &'static str, field: &mut Vec<ConfiguredHost>, doc: &str);
     /// A list of addresses.
-    fn addresses(&mut self, name: &str, field: &mut Vec<Address>, doc: &str);
+    fn addresses(&mut self, name: &'static str, field: &mut Vec<Address>, doc: &str);
     /// A list of strings.
-    fn texts(&mut self, name: &str, field: &mut Vec<String>, doc: &str);
-    /// A list of objects; `fields(i, v)` shows the fields of the one at `i`.
-    fn objects(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor));
+    fn texts(&mut self, name: &'static str, field: &mut Vec<String>, doc: &str);
+    /// Fields that follow are those of the object `name`, until it is closed.
+    fn open(&mut self, name: &'static str, doc: &str);
+    /// How many objects are in the list `name`.
+    fn list(&mut self, name: &'static str, doc: &str) -> usize;
+    /// Fields that follow are those of the object at `i` of the list `name`, until it is closed.
+    fn open_item(&mut self, name: &'static str, i: usize);
+    /// The end of what was opened last.
+    fn close(&mut self);
+
     /// A nested object.
-    fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor));
+    fn section(&mut self, name: &'static str, doc: &str, fields: impl FnOnce(&mut Self)) {
+        self.open(name, doc);
+        fields(self);
+        self.close();
+    }
+
+    /// A list of objects; `fields(i, v)` shows the fields of the one at `i`.
+    fn objects(&mut self, name: &'static str, doc: &str, mut fields: impl FnMut(usize, &mut Self)) {
+        for i in 0..self.list(name, doc) {
+            self.open_item(name, i);
+            fields(i, self);
+            self.close();
+        }
+    }
 }
 
 /// What a field is for. The module that a proxy loads never says it: the texts would be a fortieth of it.
@@ -37,9 +69,9 @@ pub(super) const fn doc(text: &'static str) -> &'static str {
     if cfg!(target_os = "wasi") { "" } else { text }
 }
 
-pub(super) fn millis(
-    v: &mut dyn Visitor,
-    name: &str,
+pub(super) fn millis<V: Visitor>(
+    v: &mut V,
+    name: &'static str,
     field: &mut Micros,
     range: RangeInclusive<u64>,
     doc: &str,
@@ -49,9 +81,9 @@ pub(super) fn millis(
     *field = Micros::from_millis(value);
 }
 
-pub(super) fn count(
-    v: &mut dyn Visitor,
-    name: &str,
+pub(super) fn count<V: Visitor>(
+    v: &mut V,
+    name: &'static str,
     field: &mut u32,
     range: RangeInclusive<u64>,
     doc: &str,
@@ -61,9 +93,9 @@ pub(super) fn count(
     *field = u32::try_from(value).unwrap_or(u32::MAX);
 }
 
-pub(super) fn size(
-    v: &mut dyn Visitor,
-    name: &str,
+pub(super) fn size<V: Visitor>(
+    v: &mut V,
+    name: &'static str,
     field: &mut usize,
     range: RangeInclusive<u64>,
     doc: &str,
@@ -73,7 +105,7 @@ pub(super) fn size(
     *field = usize::try_from(value).unwrap_or(usize::MAX);
 }
 
-fn weights(v: &mut dyn Visitor, w: &mut Weights) {
+fn weights<V: Visitor>(v: &mut V, w: &mut Weights) {
     v.decimal(
         "prefill",
         &mut w.prefill,
@@ -107,7 +139,7 @@ fn weights(v: &mut dyn Visitor, w: &mut Weights) {
 }
 
 /// Shows every field of `c` to `v`, in the order of the docs.
-pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
+pub(super) fn declare<V: Visitor>(c: &mut Config, v: &mut V) {
     v.text(
         "pool",
         &mut c.pool,
@@ -127,7 +159,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
     v.section(
         "discovery",
         doc("Where hosts come from when `hosts` is empty"),
-        &mut |v| {
+        |v| {
             let d = &mut c.discovery;
             v.text(
                 "cluster",
@@ -148,7 +180,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
             );
         },
     );
-    v.section("poll", doc("How the engines' metrics are read"), &mut |v| {
+    v.section("poll", doc("How the engines' metrics are read"), |v| {
         let p = &mut c.poll;
         v.text(
             "cluster",
@@ -189,7 +221,7 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
     v.section(
         "exchange",
         doc("What proxies tell each other of their own work"),
-        &mut |v| {
+        |v| {
             let e = &mut c.exchange;
             v.addresses(
                 "peers",
@@ -271,26 +303,22 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         0..=1,
         doc("Share by which scores may differ and still be a tie"),
     );
-    v.section(
-        "weights",
-        doc("Weights of the predicted-time score"),
-        &mut |v| {
-            weights(v, &mut c.weights);
-        },
-    );
+    v.section("weights", doc("Weights of the predicted-time score"), |v| {
+        weights(v, &mut c.weights);
+    });
     v.section(
         "shadow",
         doc("A second policy that is asked and counted, never obeyed"),
-        &mut |v| {
+        |v| {
             let s = &mut c.shadow;
             v.flag("enabled", &mut s.enabled, doc("Ask it"));
             v.policy("policy", &mut s.policy, doc("How it would choose"));
-            v.section("weights", doc("Weights of its score"), &mut |v| {
+            v.section("weights", doc("Weights of its score"), |v| {
                 weights(v, &mut s.weights);
             });
         },
     );
-    v.section("record", doc("Decision records, for replay"), &mut |v| {
+    v.section("record", doc("Decision records, for replay"), |v| {
         let r = &mut c.record;
         v.integer(
             "every",
@@ -310,42 +338,38 @@ pub(super) fn declare(c: &mut Config, v: &mut dyn Visitor) {
         );
     });
     health::declare(&mut c.health, v);
-    v.section(
-        "priors",
-        doc("Beliefs before the first response"),
-        &mut |v| {
-            let p = &mut c.priors;
-            v.integer(
-                "prefill_ns_per_token",
-                &mut p.prefill_ns_per_token,
-                100..=100_000_000,
-                doc("Prefill time of one token on a host of mean weight, in nanoseconds"),
-            );
-            v.decimal(
-                "bytes_per_token",
-                &mut p.bytes_per_token,
-                1..=64,
-                doc("Prompt bytes in one token"),
-            );
-            v.integer(
-                "output_tokens",
-                &mut p.output_tokens,
-                1..=1_000_000,
-                doc("Tokens of an answer"),
-            );
-            millis(
-                v,
-                "e2e_ms",
-                &mut p.e2e,
-                1..=3_600_000,
-                doc("Time of one request"),
-            );
-        },
-    );
+    v.section("priors", doc("Beliefs before the first response"), |v| {
+        let p = &mut c.priors;
+        v.integer(
+            "prefill_ns_per_token",
+            &mut p.prefill_ns_per_token,
+            100..=100_000_000,
+            doc("Prefill time of one token on a host of mean weight, in nanoseconds"),
+        );
+        v.decimal(
+            "bytes_per_token",
+            &mut p.bytes_per_token,
+            1..=64,
+            doc("Prompt bytes in one token"),
+        );
+        v.integer(
+            "output_tokens",
+            &mut p.output_tokens,
+            1..=1_000_000,
+            doc("Tokens of an answer"),
+        );
+        millis(
+            v,
+            "e2e_ms",
+            &mut p.e2e,
+            1..=3_600_000,
+            doc("Time of one request"),
+        );
+    });
     v.section(
         "limits",
         doc("Sizes of the fixed tables of one worker"),
-        &mut |v| {
+        |v| {
             let l = &mut c.limits;
             size(v, "hosts", &mut l.hosts, 1..=4096, doc("Hosts of the pool"));
             size(

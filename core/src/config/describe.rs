@@ -19,9 +19,7 @@ fn decimal_of(q16: u64) -> f64 {
 }
 
 pub(super) fn schema() -> Value {
-    let mut writer = Schema {
-        properties: Map::new(),
-    };
+    let mut writer = Schema::default();
     declare(&mut Config::default(), &mut writer);
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -32,43 +30,64 @@ pub(super) fn schema() -> Value {
     })
 }
 
+#[derive(Default)]
 struct Schema {
+    /// Of the object that is open.
     properties: Map<String, Value>,
+    /// Those of the objects around it, each with the name it has in the next one out; the innermost last.
+    around: Vec<(Map<String, Value>, &'static str)>,
 }
 
 impl Schema {
     fn add(&mut self, name: &str, property: Value) {
         self.properties.insert(name.into(), property);
     }
+
+    fn enter(&mut self, name: &'static str) {
+        let outside = core::mem::take(&mut self.properties);
+        self.around.push((outside, name));
+    }
 }
 
 impl Visitor for Schema {
-    fn text(&mut self, name: &str, field: &mut String, doc: &str) {
+    fn text(&mut self, name: &'static str, field: &mut String, doc: &str) {
         self.add(name, json!({"type": "string", "minLength": u8::from(!field.is_empty()), "maxLength": 256, "default": field, "description": doc}));
     }
 
-    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+    fn integer(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        doc: &str,
+    ) {
         self.add(
             name,
             json!({"type": "integer", "minimum": range.start(), "maximum": range.end(), "default": field, "description": doc}),
         );
     }
 
-    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+    fn decimal(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        doc: &str,
+    ) {
         self.add(
             name,
             json!({"type": "number", "minimum": range.start(), "maximum": range.end(), "default": decimal_of(*field), "description": doc}),
         );
     }
 
-    fn flag(&mut self, name: &str, field: &mut bool, doc: &str) {
+    fn flag(&mut self, name: &'static str, field: &mut bool, doc: &str) {
         self.add(
             name,
             json!({"type": "boolean", "default": field, "description": doc}),
         );
     }
 
-    fn policy(&mut self, name: &str, field: &mut Policy, doc: &str) {
+    fn policy(&mut self, name: &'static str, field: &mut Policy, doc: &str) {
         let names: Vec<&str> = Policy::NAMES.iter().map(|(name, _)| *name).collect();
         self.add(
             name,
@@ -76,7 +95,7 @@ impl Visitor for Schema {
         );
     }
 
-    fn hosts(&mut self, name: &str, _field: &mut Vec<ConfiguredHost>, doc: &str) {
+    fn hosts(&mut self, name: &'static str, _field: &mut Vec<ConfiguredHost>, doc: &str) {
         let host = json!({"oneOf": [
             {"type": "string", "description": "ip:port"},
             {"type": "object", "additionalProperties": false, "required": ["address"], "properties": {
@@ -93,47 +112,60 @@ impl Visitor for Schema {
         );
     }
 
-    fn addresses(&mut self, name: &str, _field: &mut Vec<Address>, doc: &str) {
+    fn addresses(&mut self, name: &'static str, _field: &mut Vec<Address>, doc: &str) {
         self.add(
             name,
             json!({"type": "array", "items": {"type": "string", "description": "ip:port"}, "default": [], "description": doc}),
         );
     }
 
-    fn texts(&mut self, name: &str, _field: &mut Vec<String>, doc: &str) {
+    fn texts(&mut self, name: &'static str, _field: &mut Vec<String>, doc: &str) {
         self.add(
             name,
             json!({"type": "array", "items": {"type": "string"}, "default": [], "description": doc}),
         );
     }
 
-    fn objects(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor)) {
-        let mut inner = Self {
-            properties: Map::new(),
-        };
-        fields(0, &mut inner);
+    fn open(&mut self, name: &'static str, doc: &str) {
         self.add(
             name,
-            json!({"type": "array", "default": [], "description": doc, "items":
-                {"type": "object", "additionalProperties": false, "properties": inner.properties}}),
+            json!({"type": "object", "additionalProperties": false, "description": doc}),
         );
+        self.enter(name);
     }
 
-    fn section(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
-        let mut inner = Self {
-            properties: Map::new(),
-        };
-        fields(&mut inner);
+    fn list(&mut self, name: &'static str, doc: &str) -> usize {
+        let item = json!({"type": "object", "additionalProperties": false});
         self.add(
             name,
-            json!({"type": "object", "additionalProperties": false, "description": doc, "properties": inner.properties}),
+            json!({"type": "array", "default": [], "description": doc, "items": item}),
         );
+        1
+    }
+
+    fn open_item(&mut self, name: &'static str, _i: usize) {
+        self.enter(name);
+    }
+
+    fn close(&mut self) {
+        let Some((outside, name)) = self.around.pop() else {
+            return;
+        };
+        let inside = core::mem::replace(&mut self.properties, outside);
+        let Some(entry) = self.properties.get_mut(name) else {
+            return;
+        };
+        let object = match entry.get_mut("items") {
+            Some(item) => item,
+            None => entry,
+        };
+        object["properties"] = inside.into();
     }
 }
 
 pub(super) fn table() -> String {
     let mut writer = Table {
-        prefix: String::new(),
+        prefixes: Vec::new(),
         rows: String::from("| field | default | accepted | meaning |\n|---|---|---|---|\n"),
     };
     declare(&mut Config::default(), &mut writer);
@@ -141,13 +173,14 @@ pub(super) fn table() -> String {
 }
 
 struct Table {
-    prefix: String,
+    /// Of the objects that are open, the outermost first.
+    prefixes: Vec<String>,
     rows: String,
 }
 
 impl Table {
     fn row(&mut self, name: &str, default: &str, accepted: &str, doc: &str) {
-        let prefix = &self.prefix;
+        let prefix = self.prefixes.concat();
         self.rows.push_str(&format!(
             "| `{prefix}{name}` | {default} | {accepted} | {doc} |\n"
         ));
@@ -155,7 +188,7 @@ impl Table {
 }
 
 impl Visitor for Table {
-    fn text(&mut self, name: &str, field: &mut String, doc: &str) {
+    fn text(&mut self, name: &'static str, field: &mut String, doc: &str) {
         let default = if field.is_empty() {
             String::from("none")
         } else {
@@ -164,7 +197,13 @@ impl Visitor for Table {
         self.row(name, &default, "string", doc);
     }
 
-    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+    fn integer(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        doc: &str,
+    ) {
         self.row(
             name,
             &field.to_string(),
@@ -173,7 +212,13 @@ impl Visitor for Table {
         );
     }
 
-    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, doc: &str) {
+    fn decimal(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        doc: &str,
+    ) {
         self.row(
             name,
             &decimal_of(*field).to_string(),
@@ -182,11 +227,11 @@ impl Visitor for Table {
         );
     }
 
-    fn flag(&mut self, name: &str, field: &mut bool, doc: &str) {
+    fn flag(&mut self, name: &'static str, field: &mut bool, doc: &str) {
         self.row(name, &field.to_string(), "true, false", doc);
     }
 
-    fn policy(&mut self, name: &str, field: &mut Policy, doc: &str) {
+    fn policy(&mut self, name: &'static str, field: &mut Policy, doc: &str) {
         let names: Vec<String> = Policy::NAMES
             .iter()
             .map(|(name, _)| format!("`{name}`"))
@@ -194,7 +239,7 @@ impl Visitor for Table {
         self.row(name, &format!("`{}`", field.name()), &names.join(", "), doc);
     }
 
-    fn hosts(&mut self, name: &str, _field: &mut Vec<ConfiguredHost>, doc: &str) {
+    fn hosts(&mut self, name: &'static str, _field: &mut Vec<ConfiguredHost>, doc: &str) {
         self.row(
             name,
             "`[]`",
@@ -203,30 +248,28 @@ impl Visitor for Table {
         );
     }
 
-    fn addresses(&mut self, name: &str, _field: &mut Vec<Address>, doc: &str) {
+    fn addresses(&mut self, name: &'static str, _field: &mut Vec<Address>, doc: &str) {
         self.row(name, "`[]`", "`\"ip:port\"`", doc);
     }
 
-    fn texts(&mut self, name: &str, _field: &mut Vec<String>, doc: &str) {
+    fn texts(&mut self, name: &'static str, _field: &mut Vec<String>, doc: &str) {
         self.row(name, "`[]`", "list of strings", doc);
     }
 
-    fn objects(&mut self, name: &str, doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor)) {
-        self.row(name, "`[]`", "list of objects", doc);
-        let mut inner = Self {
-            prefix: format!("{}{name}[].", self.prefix),
-            rows: String::new(),
-        };
-        fields(0, &mut inner);
-        self.rows.push_str(&inner.rows);
+    fn open(&mut self, name: &'static str, _doc: &str) {
+        self.prefixes.push(format!("{name}."));
     }
 
-    fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
-        let mut inner = Self {
-            prefix: format!("{}{name}.", self.prefix),
-            rows: String::new(),
-        };
-        fields(&mut inner);
-        self.rows.push_str(&inner.rows);
+    fn list(&mut self, name: &'static str, doc: &str) -> usize {
+        self.row(name, "`[]`", "list of objects", doc);
+        1
+    }
+
+    fn open_item(&mut self, name: &'static str, _i: usize) {
+        self.prefixes.push(format!("{name}[]."));
+    }
+
+    fn close(&mut self) {
+        self.prefixes.pop();
     }
 }

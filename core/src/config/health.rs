@@ -104,11 +104,11 @@ impl Default for Health {
 }
 
 /// Shows the fields of `k` and `w` to `v`.
-pub(super) fn declare_collector(k: &mut Checks, w: &mut Warmup, v: &mut dyn Visitor) {
+pub(super) fn declare_collector<V: Visitor>(k: &mut Checks, w: &mut Warmup, v: &mut V) {
     v.section(
         "checks",
         doc("Checks of the collector's own, beside the polls"),
-        &mut |v| {
+        |v| {
             v.text(
                 "path",
                 &mut k.path,
@@ -126,7 +126,7 @@ pub(super) fn declare_collector(k: &mut Checks, w: &mut Warmup, v: &mut dyn Visi
     v.section(
         "warmup",
         doc("Small completions that the collector sends"),
-        &mut |v| {
+        |v| {
             count(
                 v,
                 "requests",
@@ -155,86 +155,82 @@ pub(super) fn declare_collector(k: &mut Checks, w: &mut Warmup, v: &mut dyn Visi
 }
 
 /// Shows the fields of `h` to `v`.
-pub(super) fn declare(h: &mut Health, v: &mut dyn Visitor) {
-    v.section(
-        "health",
-        doc("When a host is trusted with requests"),
-        &mut |v| {
-            count(
-                v,
-                "consecutive_failures",
-                &mut h.consecutive_failures,
-                1..=1000,
-                doc("Failures in a row that eject a host"),
-            );
-            v.decimal(
-                "error_rate",
-                &mut h.error_rate,
-                0..=1,
-                doc("Share of failures that ejects a host, if it is three times the rest's"),
-            );
-            count(
-                v,
-                "min_requests",
-                &mut h.min_requests,
-                1..=1_000_000,
-                doc("Requests in the window before a share counts"),
-            );
-            millis(
-                v,
-                "window_ms",
-                &mut h.window,
-                100..=600_000,
-                doc("Length of the window of outcomes"),
-            );
-            millis(
-                v,
-                "open_ms",
-                &mut h.open,
-                10..=600_000,
-                doc("First ejection of a host; doubles each time, with jitter"),
-            );
-            millis(
-                v,
-                "max_open_ms",
-                &mut h.max_open,
-                10..=3_600_000,
-                doc("Longest ejection; after as long without one the next is a first again"),
-            );
-            count(
-                v,
-                "probes",
-                &mut h.probes,
-                1..=1000,
-                doc("Requests at once that a worker tries an ejected host with"),
-            );
-            v.decimal(
-                "max_ejected",
-                &mut h.max_ejected,
-                0..=1,
-                doc("Share of the hosts that may be ejected at once"),
-            );
-            millis(
-                v,
-                "stall_ms",
-                &mut h.stall,
-                100..=3_600_000,
-                doc("Silence with work in hand, at the least, that ejects a host"),
-            );
-            millis(
-                v,
-                "slow_start_ms",
-                &mut h.slow_start,
-                0..=3_600_000,
-                doc("Ramp of a host that joins or recovers; 0 for none"),
-            );
-            count(
-                v,
-                "slow_start_curve",
-                &mut h.slow_start_curve,
-                1..=4,
-                doc("Exponent of the ramp: 1 is linear"),
-            );
-        },
-    );
+pub(super) fn declare<V: Visitor>(h: &mut Health, v: &mut V) {
+    v.section("health", doc("When a host is trusted with requests"), |v| {
+        count(
+            v,
+            "consecutive_failures",
+            &mut h.consecutive_failures,
+            1..=1000,
+            doc("Failures in a row that eject a host"),
+        );
+        v.decimal(
+            "error_rate",
+            &mut h.error_rate,
+            0..=1,
+            doc("Share of failures that ejects a host, if it is three times the rest's"),
+        );
+        count(
+            v,
+            "min_requests",
+            &mut h.min_requests,
+            1..=1_000_000,
+            doc("Requests in the window before a share counts"),
+        );
+        millis(
+            v,
+            "window_ms",
+            &mut h.window,
+            100..=600_000,
+            doc("Length of the window of outcomes"),
+        );
+        millis(
+            v,
+            "open_ms",
+            &mut h.open,
+            10..=600_000,
+            doc("First ejection of a host; doubles each time, with jitter"),
+        );
+        millis(
+            v,
+            "max_open_ms",
+            &mut h.max_open,
+            10..=3_600_000,
+            doc("Longest ejection; after as long without one the next is a first again"),
+        );
+        count(
+            v,
+            "probes",
+            &mut h.probes,
+            1..=1000,
+            doc("Requests at once that a worker tries an ejected host with"),
+        );
+        v.decimal(
+            "max_ejected",
+            &mut h.max_ejected,
+            0..=1,
+            doc("Share of the hosts that may be ejected at once"),
+        );
+        millis(
+            v,
+            "stall_ms",
+            &mut h.stall,
+            100..=3_600_000,
+            doc("Silence with work in hand, at the least, that ejects a host"),
+        );
+        millis(
+            v,
+            "slow_start_ms",
+            &mut h.slow_start,
+            0..=3_600_000,
+            doc("Ramp of a host that joins or recovers; 0 for none"),
+        );
+        count(
+            v,
+            "slow_start_curve",
+            &mut h.slow_start_curve,
+            1..=4,
+            doc("Exponent of the ramp: 1 is linear"),
+        );
+    });
 }

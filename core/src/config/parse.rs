@@ -22,15 +22,11 @@ pub(super) fn parse(json: &[u8]) -> Result<Config, ConfigErrors> {
         Value::parse(trimmed).map_err(|at| ConfigErrors([not_an_object(trimmed, at)].into()))?
     };
     let mut config = Config::default();
-    let mut errors = Vec::new();
-    let mut reader = Reader {
-        path: String::new(),
-        object: &root,
-        known: Vec::new(),
-        errors: &mut errors,
-    };
+    let mut reader = Reader::default();
+    reader.enter(Some(&root));
     declare(&mut config, &mut reader);
-    reader.refuse_unknown();
+    reader.close();
+    let mut errors = reader.errors;
     check_whole(&config, &mut errors);
     if !errors.is_empty() {
         return Err(ConfigErrors(errors));
@@ -126,25 +122,45 @@ fn shorten(text: &str) -> String {
     short
 }
 
+/// The document, at the object whose fields are read.
+#[derive(Default)]
 struct Reader<'a> {
+    /// Of that object, as messages name it.
     path: String,
-    object: &'a Map,
-    known: Vec<String>,
-    errors: &'a mut Vec<String>,
+    /// The objects that are open, the innermost last.
+    open: Vec<Level<'a>>,
+    errors: Vec<String>,
+}
+
+struct Level<'a> {
+    /// Nothing where the document does not have it.
+    object: Option<&'a Map>,
+    known: Vec<&'static str>,
+    /// Length of the path outside it.
+    outside: usize,
 }
 
 impl<'a> Reader<'a> {
     fn path_of(&self, name: &str) -> String {
-        if self.path.is_empty() {
-            name.into()
-        } else {
-            format!("{}.{name}", self.path)
-        }
+        let mut path = self.path.clone();
+        extend(&mut path, name);
+        path
     }
 
-    fn take(&mut self, name: &str) -> Option<&'a Value> {
-        self.known.push(name.into());
-        self.object.get(name)
+    /// Goes into an object whose path is already told.
+    fn enter(&mut self, object: Option<&'a Map>) {
+        let outside = self.path.len();
+        self.open.push(Level {
+            object,
+            known: Vec::new(),
+            outside,
+        });
+    }
+
+    fn take(&mut self, name: &'static str) -> Option<&'a Value> {
+        let level = self.open.last_mut()?;
+        level.known.push(name);
+        level.object?.get(name)
     }
 
     fn refuse(&mut self, name: &str, value: &Value, accepted: &str) {
@@ -161,22 +177,18 @@ impl<'a> Reader<'a> {
         self.errors
             .push(format!("{path}: not accepted; give {accepted}"));
     }
+}
 
-    fn refuse_unknown(&mut self) {
-        for (name, _) in self.object.iter() {
-            if !self.known.contains(name) {
-                let path = self.path_of(name);
-                self.errors.push(format!(
-                    "{path}: unknown field; accepted here: {}",
-                    self.known.join(", ")
-                ));
-            }
-        }
+/// A path, one field further.
+fn extend(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
     }
+    path.push_str(name);
 }
 
 impl Visitor for Reader<'_> {
-    fn text(&mut self, name: &str, field: &mut String, _doc: &str) {
+    fn text(&mut self, name: &'static str, field: &mut String, _doc: &str) {
         match self.take(name) {
             None => {}
             Some(Value::String(text))
@@ -188,7 +200,13 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn integer(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, _doc: &str) {
+    fn integer(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        _doc: &str,
+    ) {
         let Some(value) = self.take(name) else { return };
         match value.as_u64() {
             Some(n) if range.contains(&n) => *field = n,
@@ -200,7 +218,13 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn decimal(&mut self, name: &str, field: &mut u64, range: RangeInclusive<u64>, _doc: &str) {
+    fn decimal(
+        &mut self,
+        name: &'static str,
+        field: &mut u64,
+        range: RangeInclusive<u64>,
+        _doc: &str,
+    ) {
         let Some(value) = self.take(name) else { return };
         let in_range = |q16: &u64| {
             (range.start().saturating_mul(fixed::ONE)..=range.end().saturating_mul(fixed::ONE))
@@ -216,7 +240,7 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn flag(&mut self, name: &str, field: &mut bool, _doc: &str) {
+    fn flag(&mut self, name: &'static str, field: &mut bool, _doc: &str) {
         match self.take(name) {
             None => {}
             Some(Value::Bool(value)) => *field = *value,
@@ -224,7 +248,7 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn policy(&mut self, name: &str, field: &mut Policy, _doc: &str) {
+    fn policy(&mut self, name: &'static str, field: &mut Policy, _doc: &str) {
         let Some(value) = self.take(name) else { return };
         match value.as_str().and_then(Policy::from_name) {
             Some(policy) => *field = policy,
@@ -235,7 +259,7 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn hosts(&mut self, name: &str, field: &mut Vec<ConfiguredHost>, _doc: &str) {
+    fn hosts(&mut self, name: &'static str, field: &mut Vec<ConfiguredHost>, _doc: &str) {
         match self.take(name) {
             None => {}
             Some(Value::Array(values)) => {
@@ -244,7 +268,7 @@ impl Visitor for Reader<'_> {
                     .iter()
                     .enumerate()
                     .filter_map(|(i, value)| {
-                        host::read(value, &format!("{path}[{i}]"), self.errors)
+                        host::read(value, &format!("{path}[{i}]"), &mut self.errors)
                     })
                     .collect();
             }
@@ -256,7 +280,7 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn addresses(&mut self, name: &str, field: &mut Vec<Address>, _doc: &str) {
+    fn addresses(&mut self, name: &'static str, field: &mut Vec<Address>, _doc: &str) {
         match self.take(name) {
             None => {}
             Some(Value::Array(values)) if values.iter().all(Value::is_string) => {
@@ -264,14 +288,14 @@ impl Visitor for Reader<'_> {
                 *field = values
                     .iter()
                     .filter_map(Value::as_str)
-                    .filter_map(|text| host::address(text, &path, self.errors))
+                    .filter_map(|text| host::address(text, &path, &mut self.errors))
                     .collect();
             }
             Some(other) => self.refuse(name, other, "a list of \"ip:port\""),
         }
     }
 
-    fn texts(&mut self, name: &str, field: &mut Vec<String>, _doc: &str) {
+    fn texts(&mut self, name: &'static str, field: &mut Vec<String>, _doc: &str) {
         let Some(value) = self.take(name) else { return };
         match value {
             Value::Array(values) if values.iter().all(Value::is_string) => {
@@ -283,46 +307,59 @@ impl Visitor for Reader<'_> {
         }
     }
 
-    fn objects(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(usize, &mut dyn Visitor)) {
-        let Some(value) = self.take(name) else { return };
-        let Value::Array(values) = value else {
-            return self.wants(name, "a list of objects");
+    fn open(&mut self, name: &'static str, _doc: &str) {
+        let object = match self.take(name) {
+            None => None,
+            Some(Value::Object(object)) => Some(object),
+            Some(other) => {
+                self.refuse(name, other, "an object");
+                None
+            }
         };
-        for (i, value) in values.iter().enumerate() {
-            let path = format!("{}[{i}]", self.path_of(name));
-            let Value::Object(object) = value else {
-                self.errors
-                    .push(format!("{path}: not accepted; give an object"));
-                continue;
-            };
-            let mut inner = Reader {
-                path,
-                object,
-                known: Vec::new(),
-                errors: self.errors,
-            };
-            fields(i, &mut inner);
-            inner.refuse_unknown();
+        self.enter(object);
+        extend(&mut self.path, name);
+    }
+
+    fn list(&mut self, name: &'static str, _doc: &str) -> usize {
+        match self.take(name) {
+            None => 0,
+            Some(Value::Array(values)) => values.len(),
+            Some(_) => {
+                self.wants(name, "a list of objects");
+                0
+            }
         }
     }
 
-    fn section(&mut self, name: &str, _doc: &str, fields: &mut dyn FnMut(&mut dyn Visitor)) {
-        let empty = Map::default();
-        let object = match self.take(name) {
-            None => &empty,
-            Some(Value::Object(object)) => object,
-            Some(other) => {
-                self.refuse(name, other, "an object");
-                &empty
+    fn open_item(&mut self, name: &'static str, i: usize) {
+        let list = self.open.last().and_then(|level| level.object?.get(name));
+        let item = list.and_then(|list| match list {
+            Value::Array(values) => values.get(i),
+            _ => None,
+        });
+        let object = item.and_then(|item| match item {
+            Value::Object(object) => Some(object),
+            _ => None,
+        });
+        self.enter(object);
+        extend(&mut self.path, &format!("{name}[{i}]"));
+        if object.is_none() {
+            self.errors
+                .push(format!("{}: not accepted; give an object", self.path));
+        }
+    }
+
+    fn close(&mut self) {
+        let Some(level) = self.open.pop() else { return };
+        for (name, _) in level.object.iter().flat_map(|object| object.iter()) {
+            if !level.known.contains(&name.as_str()) {
+                let path = self.path_of(name);
+                self.errors.push(format!(
+                    "{path}: unknown field; accepted here: {}",
+                    level.known.join(", ")
+                ));
             }
-        };
-        let mut inner = Reader {
-            path: self.path_of(name),
-            object,
-            known: Vec::new(),
-            errors: self.errors,
-        };
-        fields(&mut inner);
-        inner.refuse_unknown();
+        }
+        self.path.truncate(level.outside);
     }
 }

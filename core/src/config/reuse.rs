@@ -46,11 +46,11 @@ impl Default for Reuse {
 }
 
 #[cold]
-pub(super) fn declare(r: &mut Reuse, v: &mut dyn Visitor) {
+pub(super) fn declare<V: Visitor>(r: &mut Reuse, v: &mut V) {
     v.section(
         "reuse",
         doc("Answers that serve identical requests of the same tenant"),
-        &mut |v| {
+        |v| {
             v.flag(
                 "coalesce",
                 &mut r.coalesce,
