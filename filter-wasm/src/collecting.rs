@@ -2,7 +2,7 @@
 //!
 //! The collector role runs it for as long as it lives; a worker runs it while it holds the lease.
 
-use alloc::{string::String, string::ToString, vec::Vec};
+use alloc::{string::ToString, sync::Arc, vec::Vec};
 use plimsoll_core::{
     collect::{Collector, Heard, PollFailure, Task},
     config::Config,
@@ -22,7 +22,7 @@ use crate::{
 /// A collector at work.
 pub struct Collecting {
     collector: Collector,
-    targets: Targets,
+    config: Arc<Config>,
     calls: Vec<(u32, Task)>,
     refused: Vec<Task>,
     warned: Option<Status>,
@@ -30,94 +30,70 @@ pub struct Collecting {
     bytes: Vec<u8>,
 }
 
-/// Where the calls go.
-struct Targets {
-    admin_cluster: String,
-    poll_cluster: String,
-    exchange_cluster: String,
-    poll_path: String,
-    check_path: String,
-    warm_path: String,
-    warm_body: String,
+/// Sends what a task asks for.
+fn call<H: Host>(config: &Config, host: &H, task: Task, timeout: Micros) -> Result<u32, Status> {
+    let timeout_ms = u32::try_from(timeout.get() / 1000).unwrap_or(u32::MAX);
+    match task {
+        Task::Discover => {
+            let headers = [
+                (":method", "GET"),
+                (":path", "/clusters?format=json"),
+                (":authority", "plimsoll"),
+            ];
+            host.call(&config.discovery.admin_cluster, &headers, b"", timeout_ms)
+        }
+        Task::Poll(address)
+        | Task::Check(address)
+        | Task::Warm(address)
+        | Task::Exchange(address) => ask(config, host, task, address, timeout_ms),
+    }
 }
 
-impl Targets {
-    fn of(config: &Config) -> Self {
-        Self {
-            admin_cluster: config.discovery.admin_cluster.clone(),
-            poll_cluster: config.poll.cluster.clone(),
-            exchange_cluster: config.exchange.cluster.clone(),
-            poll_path: config.poll.path.clone(),
-            check_path: config.checks.path.clone(),
-            warm_path: config.warmup.path.clone(),
-            warm_body: config.warmup.body.clone(),
-        }
+/// The cluster through which a task is done.
+fn cluster(config: &Config, task: Task) -> &str {
+    match task {
+        Task::Discover => &config.discovery.admin_cluster,
+        Task::Exchange(_) => &config.exchange.cluster,
+        _ => &config.poll.cluster,
     }
+}
 
-    fn call<H: Host>(&self, host: &H, task: Task, timeout: Micros) -> Result<u32, Status> {
-        let timeout_ms = u32::try_from(timeout.get() / 1000).unwrap_or(u32::MAX);
-        match task {
-            Task::Discover => {
-                let headers = [
-                    (":method", "GET"),
-                    (":path", "/clusters?format=json"),
-                    (":authority", "plimsoll"),
-                ];
-                host.call(&self.admin_cluster, &headers, b"", timeout_ms)
-            }
-            Task::Poll(address)
-            | Task::Check(address)
-            | Task::Warm(address)
-            | Task::Exchange(address) => self.ask(host, task, address, timeout_ms),
-        }
-    }
-
-    /// The cluster through which a task is done.
-    fn cluster(&self, task: Task) -> &str {
-        match task {
-            Task::Discover => &self.admin_cluster,
-            Task::Exchange(_) => &self.exchange_cluster,
-            _ => &self.poll_cluster,
-        }
-    }
-
-    /// Asks exactly the host, or the proxy, at `address`; posts where there is a body.
-    fn ask<H: Host>(
-        &self,
-        host: &H,
-        task: Task,
-        address: Address,
-        timeout_ms: u32,
-    ) -> Result<u32, Status> {
-        let (path, body) = match task {
-            Task::Check(_) => (&*self.check_path, ""),
-            Task::Warm(_) => (&*self.warm_path, &*self.warm_body),
-            Task::Exchange(_) => (names::EXCHANGE_PATH, ""),
-            _ => (&*self.poll_path, ""),
-        };
-        let address = address.to_string();
-        let method = if body.is_empty() { "GET" } else { "POST" };
-        let headers = [
-            (":method", method),
-            (":path", path),
-            (":authority", &*address),
-            (names::POLL_TARGET, &*address),
-            ("content-type", "application/json"),
-        ];
-        let headers = headers
-            .get(..if body.is_empty() { 4 } else { 5 })
-            .unwrap_or(&headers);
-        host.call(self.cluster(task), headers, body.as_bytes(), timeout_ms)
-    }
+/// Asks exactly the host, or the proxy, at `address`; posts where there is a body.
+fn ask<H: Host>(
+    config: &Config,
+    host: &H,
+    task: Task,
+    address: Address,
+    timeout_ms: u32,
+) -> Result<u32, Status> {
+    let (path, body) = match task {
+        Task::Check(_) => (&*config.checks.path, ""),
+        Task::Warm(_) => (&*config.warmup.path, &*config.warmup.body),
+        Task::Exchange(_) => (names::EXCHANGE_PATH, ""),
+        _ => (&*config.poll.path, ""),
+    };
+    let address = address.to_string();
+    let method = if body.is_empty() { "GET" } else { "POST" };
+    let headers = [
+        (":method", method),
+        (":path", path),
+        (":authority", &*address),
+        (names::POLL_TARGET, &*address),
+        ("content-type", "application/json"),
+    ];
+    let headers = headers
+        .get(..if body.is_empty() { 4 } else { 5 })
+        .unwrap_or(&headers);
+    host.call(cluster(config, task), headers, body.as_bytes(), timeout_ms)
 }
 
 impl Collecting {
     /// A collector for `config`; `seed` jitters its polls and names it as the writer of its snapshots.
     #[must_use]
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(config: Arc<Config>, seed: u64) -> Self {
         Self {
-            targets: Targets::of(&config),
-            collector: Collector::new(config, seed),
+            collector: Collector::new(Arc::clone(&config), seed),
+            config,
             calls: Vec::new(),
             refused: Vec::new(),
             warned: None,
@@ -126,9 +102,9 @@ impl Collecting {
     }
 
     /// Takes over a new configuration; what is known of hosts that stay is kept.
-    pub fn configure(&mut self, config: Config) {
-        self.targets = Targets::of(&config);
-        self.collector.configure(config);
+    pub fn configure(&mut self, config: Arc<Config>) {
+        self.collector.configure(Arc::clone(&config));
+        self.config = config;
     }
 
     /// Takes over from the collector that wrote the snapshot under `key`.
@@ -144,14 +120,14 @@ impl Collecting {
     pub fn tick<H: Host>(&mut self, host: &H, metrics: &Metrics, keys: &mut Keys, now: Instant) {
         let Self {
             collector,
-            targets,
+            config,
             calls,
             refused,
             warned,
             ..
         } = self;
         collector.due(now, |task, timeout| {
-            match targets.call(host, task, timeout) {
+            match call(config, host, task, timeout) {
                 Ok(token) => {
                     // An earlier question of the same kind was given up; its answer, if it ever comes, is of the past.
                     calls.retain(|(_, asked)| *asked != task);
@@ -160,7 +136,7 @@ impl Collecting {
                 Err(status) => {
                     if *warned != Some(status) {
                         *warned = Some(status);
-                        warn_refused(host, targets, task, status);
+                        warn_refused(host, config, task, status);
                     }
                     refused.push(task);
                 }
@@ -338,12 +314,12 @@ fn status<H: Host>(host: &H) -> Option<u64> {
         .and_then(|(_, value)| decimal(value))
 }
 
-fn warn_refused<H: Host>(host: &H, targets: &Targets, task: Task, status: Status) {
+fn warn_refused<H: Host>(host: &H, config: &Config, task: Task, status: Status) {
     host.log(
         Level::Warn,
         &[
             "plimsoll: the proxy refuses calls to cluster \"",
-            targets.cluster(task),
+            cluster(config, task),
             "\": ",
             &status.text(),
         ]

@@ -1,6 +1,6 @@
 //! The filter role: one root for each worker and configuration.
 
-use alloc::rc::Rc;
+use alloc::{rc::Rc, sync::Arc};
 
 use plimsoll_core::{config::Config, time::Micros};
 
@@ -126,13 +126,13 @@ impl<H: Host> Root<H> {
 }
 
 /// Reads and checks the plugin's configuration; logs every error.
-pub(crate) fn read_configuration<H: Host>(host: &H) -> Option<Config> {
+pub(crate) fn read_configuration<H: Host>(host: &H) -> Option<Arc<Config>> {
     // Hosts tell a plugin without configuration in different ways; none of them is an error.
     let json = host
         .buffer(Buffer::PluginConfiguration, 0, CONFIGURATION_BYTES)
         .unwrap_or_default();
     match Config::parse(&json) {
-        Ok(config) => Some(config),
+        Ok(config) => Some(Arc::new(config)),
         Err(errors) => {
             for message in errors.messages() {
                 host.log(Level::Error, &["plimsoll: ", message].concat());

@@ -13,10 +13,10 @@ impl Collector {
     /// Returns whether the answer named the cluster.
     pub fn on_discovered(&mut self, body: Option<&[u8]>) -> bool {
         self.discovering_until = None;
-        let cluster = core::mem::take(&mut self.config.discovery.cluster);
-        let found = body.and_then(|body| discovery::read(body, &cluster));
-        self.config.discovery.cluster = cluster;
-        let Some(found) = found else { return false };
+        let cluster = &self.config.discovery.cluster;
+        let Some(found) = body.and_then(|body| discovery::read(body, cluster)) else {
+            return false;
+        };
         self.begin_list();
         for host in &found {
             self.list(host.address, host.weight, host.state, None);

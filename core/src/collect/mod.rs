@@ -11,6 +11,7 @@ mod listing;
 mod tests;
 mod watched;
 
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::config::Config;
@@ -53,7 +54,7 @@ const WARM_PAUSE: Micros = Micros::from_millis(100);
 /// The collector of one pool.
 #[derive(Clone, Debug)]
 pub struct Collector {
-    config: Config,
+    config: Arc<Config>,
     rng: Rng,
     hosts: Vec<Watched>,
     /// When there was a first list: who is on a later one has joined.
@@ -81,7 +82,8 @@ fn jittered(rng: &mut Rng, every: Micros) -> Micros {
 
 impl Collector {
     /// A collector that knows the configured hosts; `seed` also names it as a writer.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(config: impl Into<Arc<Config>>, seed: u64) -> Self {
+        let config = config.into();
         let mut collector = Self {
             rng: Rng::new(seed),
             hosts: Vec::new(),
@@ -95,25 +97,24 @@ impl Collector {
             news: false,
             looked: Instant::ZERO,
             exchange: Exchange::new(config.limits.hosts, seed),
-            config: Config::default(),
+            config: Arc::clone(&config),
         };
         collector.configure(config);
         collector
     }
 
     /// Takes over a new configuration; hosts that stay keep what is known of them.
-    pub fn configure(&mut self, config: Config) {
+    pub fn configure(&mut self, config: impl Into<Arc<Config>>) {
+        let config = config.into();
         self.exchange.configure(&config.exchange);
-        self.config = config;
+        self.config = Arc::clone(&config);
         self.next_discovery = Instant::ZERO;
-        if !self.config.hosts.is_empty() {
-            let hosts = core::mem::take(&mut self.config.hosts);
+        if !config.hosts.is_empty() {
             self.begin_list();
-            for host in &hosts {
+            for host in &config.hosts {
                 self.list(host.address, host.weight, State::Ready, Some(&host.models));
             }
             self.end_list();
-            self.config.hosts = hosts;
         }
     }
 

@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::Config;
@@ -294,8 +293,7 @@ pub(super) fn declare<V: Visitor>(c: &mut Config, v: &mut V) {
 }
 
 /// The item at `i`, which comes to be if it is the next.
-fn item<T: Clone + Default>(list: &mut Arc<Vec<T>>, i: usize) -> Option<&mut T> {
-    let list = Arc::make_mut(list);
+fn item<T: Default>(list: &mut Vec<T>, i: usize) -> Option<&mut T> {
     if i == list.len() {
         list.push(T::default());
     }

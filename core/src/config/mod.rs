@@ -18,7 +18,6 @@ mod reuse;
 mod tests;
 
 use alloc::string::String;
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 pub use admission::{ANYBODY, Admission, Identity, Tenant, Tier};
@@ -221,9 +220,9 @@ pub struct Config {
     /// Table sizes.
     pub limits: Limits,
     /// Priority classes, the highest first; without any, every request is let through at once.
-    pub tiers: Arc<Vec<Tier>>,
+    pub tiers: Vec<Tier>,
     /// Who may ask.
-    pub tenants: Arc<Vec<Tenant>>,
+    pub tenants: Vec<Tenant>,
     /// How a request tells its tenant.
     pub identity: Identity,
     /// When requests wait.
@@ -295,8 +294,8 @@ impl Default for Config {
                 host_inflight: 0,
                 pool_inflight: 0,
             },
-            tiers: Arc::default(),
-            tenants: Arc::default(),
+            tiers: Vec::new(),
+            tenants: Vec::new(),
             identity: Identity::default(),
             admission: Admission::default(),
             reuse: Reuse::default(),

@@ -17,6 +17,7 @@ mod tests;
 mod verdict;
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -44,7 +45,7 @@ pub use verdict::{Outcome, PassReason, Reason, Verdict};
 /// The router of one worker.
 #[derive(Clone, Debug)]
 pub struct Router {
-    config: Config,
+    config: Arc<Config>,
     seed: u64,
     fleet: Fleet,
     index: Index,
@@ -98,7 +99,8 @@ const NOWHERE: u16 = u16::MAX;
 
 impl Router {
     /// A router that knows the configured hosts. `seed` names this worker and starts its random sequence.
-    pub fn new(config: Config, seed: u64) -> Self {
+    pub fn new(config: impl Into<Arc<Config>>, seed: u64) -> Self {
+        let config = config.into();
         let hosts = config.limits.hosts;
         let words = hosts.div_ceil(64);
         let mut router = Self {
@@ -127,14 +129,15 @@ impl Router {
             admission: None,
             directory: Directory::default(),
             seed: seed.max(1),
-            config: Config::default(),
+            config: Arc::clone(&config),
         };
         router.configure(config);
         router
     }
 
     /// Takes over a new configuration. What is in flight and what has been learned stays; table sizes are fixed at the start of a worker.
-    pub fn configure(&mut self, config: Config) {
+    pub fn configure(&mut self, config: impl Into<Arc<Config>>) {
+        let config = config.into();
         if !config.hosts.is_empty() {
             let (index, ring, peers) = (&mut self.index, &mut self.ring, &mut self.peers);
             let listed = config.hosts.iter().map(|host| Listed {
@@ -157,7 +160,7 @@ impl Router {
     }
 
     /// The configuration in force.
-    pub fn config(&self) -> &Config {
+    pub fn config(&self) -> &Arc<Config> {
         &self.config
     }
 

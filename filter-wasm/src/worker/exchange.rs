@@ -1,6 +1,6 @@
 //! What a worker does on every tick.
 
-use alloc::{string::ToString, vec::Vec};
+use alloc::{string::ToString, sync::Arc, vec::Vec};
 use plimsoll_core::{
     share::{Share, stamp_of},
     snapshot::{View, epoch_of},
@@ -184,7 +184,7 @@ impl Worker {
         let (config, me) = (self.router.config(), self.me);
         let keys = &self.keys;
         let collecting = self.collecting.get_or_insert_with(|| {
-            let mut collecting = Collecting::new(config.clone(), me);
+            let mut collecting = Collecting::new(Arc::clone(config), me);
             collecting.resume(host, &keys.snapshot);
             collecting
         });

@@ -5,7 +5,7 @@ mod exchange;
 mod recorder;
 mod sharing;
 
-use alloc::{boxed::Box, string::String, string::ToString, vec::Vec};
+use alloc::{boxed::Box, string::String, string::ToString, sync::Arc, vec::Vec};
 use plimsoll_core::{
     config::Config,
     explain::Line,
@@ -87,7 +87,7 @@ pub struct Worker {
 impl Worker {
     /// A worker that knows its configuration and nothing else.
     #[must_use]
-    pub fn new(config: Config, metrics: Metrics, seed: u64, now: Instant) -> Self {
+    pub fn new(config: Arc<Config>, metrics: Metrics, seed: u64, now: Instant) -> Self {
         let me = seed.max(1);
         let mut worker = Self {
             keys: Keys::new(&config.pool),
@@ -123,16 +123,16 @@ impl Worker {
     }
 
     /// Takes over a new configuration of the same pool. Requests in flight and what was learned stay.
-    pub fn configure(&mut self, config: Config) {
+    pub fn configure(&mut self, config: Arc<Config>) {
         if let Some(collecting) = &mut self.collecting {
-            collecting.configure(config.clone());
+            collecting.configure(Arc::clone(&config));
         }
         self.router.configure(config);
         self.configure_reuse();
         self.needs_model = self.router.needs_model();
     }
 
-    fn config(&self) -> &Config {
+    fn config(&self) -> &Arc<Config> {
         self.router.config()
     }
 
